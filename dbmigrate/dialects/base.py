@@ -1,0 +1,171 @@
+"""What a dialect must know, and the cautious default.
+
+Laws: a dialect is a value without state; every method gets the connection as an argument; it answers and does what it
+is told, and decides nothing about migrations. While a session is open the driver is in autocommit, so that BEGIN and
+COMMIT are statements like any other and a waiter holds no transaction.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from dbmigrate.errors import ConfigurationError
+from dbmigrate.scanner import SQLITE, Grammar
+from dbmigrate.script import PLAIN, Traits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sqlalchemy import CursorResult
+    from sqlalchemy.engine import URL, Connection
+
+    from dbmigrate.scanner import Statement
+
+_AS_WRITTEN = {"no_parameters": True}
+
+
+def send(connection: Connection, sql: str) -> CursorResult[Any]:
+    """Send SQL as it is written.
+
+    Without `no_parameters` drivers read `%` in it: psycopg turns 'a%b' into something else and reports nothing.
+    """
+    return connection.exec_driver_sql(sql, execution_options=_AS_WRITTEN)
+
+
+class Dialect:
+    """What differs between database systems."""
+
+    grammar: Grammar = SQLITE
+    #: CREATE and ALTER roll back with the transaction around them.
+    transactional_ddl = True
+    #: Steps outside a transaction can be run.
+    non_transactional_steps = True
+    #: BEGIN alone keeps other migrators out; then there is no lock besides it.
+    begin_is_the_lock = False
+    #: The directive foreign-keys=off means something.
+    switches_foreign_keys = False
+    #: Column types of the ledger and journal, and what stands behind CREATE TABLE (...).
+    text_type = "TEXT"
+    time_type = "TIMESTAMP"
+    table_options = ""
+
+    def traits(self, statement: Statement) -> Traits:  # noqa: ARG002
+        """Return what a statement does to its transaction and session, judged by its text alone."""
+        return PLAIN
+
+    def exists(self, url: URL) -> bool:  # noqa: ARG002
+        """Tell whether there is a database to read; connecting must not be what creates it."""
+        return True
+
+    def is_disposable(self, connection: Connection) -> bool:  # noqa: ARG002
+        """Tell whether the database outlives this connection, so that it can be closed instead of reused."""
+        return True
+
+    @contextmanager
+    def session(
+        self,
+        connection: Connection,
+        *,
+        wait: float,  # noqa: ARG002
+        lock_timeout: float | None,
+        statement_timeout: float | None,
+    ) -> Iterator[None]:
+        """Put the session into autocommit with these limits (seconds), and back at the end on every path.
+
+        `wait` is how long the caller is ready to wait for another migrator. Raises ConfigurationError where
+        migrating over this connection would not be safe.
+        """
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        for name, seconds in (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout)):
+            if seconds is not None:
+                for sql in self.limit(connection, name, seconds):
+                    send(connection, sql)
+        yield
+
+    def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
+        """Return the statements that set `lock_timeout` or `statement_timeout` for this session."""
+        raise ConfigurationError(f"this database has no {name}: leave it out")
+
+    def home(self, connection: Connection, table: str) -> str | None:
+        """Return the schema that an unqualified ledger is in, or will be created in."""
+        raise NotImplementedError
+
+    def lock_key(self, home: str | None, table: str) -> str:
+        """Return the name of the lock for a ledger, the same in every process."""
+        return sha256(f"dbmigrate\x1f{home or ''}\x1f{table}".encode()).hexdigest()
+
+    def try_lock(self, connection: Connection, key: str) -> bool:
+        """Take the migration lock for this session if it is free. Never wait: a waiter can deadlock with its holder."""
+        raise NotImplementedError
+
+    def unlock(self, connection: Connection, key: str) -> None:
+        """Give the lock back."""
+        raise NotImplementedError
+
+    def holder(self, connection: Connection, key: str) -> str | None:  # noqa: ARG002
+        """Describe the session that holds the lock, where the database tells."""
+        return None
+
+    def session_id(self, connection: Connection) -> str | None:  # noqa: ARG002
+        """Return what tells this session from all others, earlier ones included."""
+        return None
+
+    def is_alive(self, connection: Connection, session: str) -> bool:  # noqa: ARG002
+        """Tell whether the session of that id may still be running something."""
+        return False
+
+    def begin(self, connection: Connection) -> bool:
+        """Open a transaction. False: the database is busy with another migrator; try again later."""
+        send(connection, "BEGIN")
+        return True
+
+    def commit(self, connection: Connection) -> bool:
+        """Commit. False: the database is busy, the transaction is still open; try again later.
+
+        Raises if the database rolled back instead.
+        """
+        send(connection, "COMMIT")
+        return True
+
+    def rollback(self, connection: Connection) -> str | None:
+        """Roll back what is open, if anything is. Return a warning if something could not be rolled back."""
+        send(connection, "ROLLBACK")
+        return None
+
+    def in_transaction(self, connection: Connection) -> bool:  # noqa: ARG002
+        """Tell whether the transaction is still open; asked after every statement, so it must not ask the server."""
+        return True
+
+    @contextmanager
+    def foreign_keys_off(self, connection: Connection) -> Iterator[Callable[[], None]]:
+        """Switch foreign keys off around a transaction; what is yielded checks them, and raises, before COMMIT."""
+        raise NotImplementedError
+        yield
+
+    def is_missing_table(self, error: DBAPIError) -> bool:
+        """Tell whether an error says that a table does not exist."""
+        raise NotImplementedError
+
+    def is_conflict(self, error: DBAPIError) -> bool:
+        """Tell whether a write to the ledger failed because another migrator was there first."""
+        raise NotImplementedError
+
+    def is_transient(self, error: DBAPIError) -> bool:  # noqa: ARG002
+        """Tell whether a transaction failed only because of another one, and may be tried again."""
+        return False
+
+    def message(self, error: DBAPIError) -> str:
+        """Return what the database said, without the statement."""
+        return str(error.orig).strip()
+
+    def hint(self, error: DBAPIError) -> str | None:  # noqa: ARG002
+        """Return what to do about an error of a migration's statement, where more can be said than the server does."""
+        return None
+
+    def locate(self, error: DBAPIError, statement: Statement) -> int | None:  # noqa: ARG002
+        """Return the offset in the statement that the server points to, if it does."""
+        return None

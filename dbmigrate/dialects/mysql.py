@@ -1,0 +1,234 @@
+"""MariaDB and MySQL.
+
+DDL commits by itself, even when it fails, so only a script of nothing but DML is a transaction; every other step is
+journalled. The lock is GET_LOCK on the connection that does the work, asked for without waiting: it survives COMMIT
+and DDL, and the server gives it up when the session ends and its last statement with it.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from dbmigrate.dialects.base import Dialect, send
+from dbmigrate.errors import ConfigurationError
+from dbmigrate.scanner import MYSQL
+from dbmigrate.script import PLAIN, Traits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.exc import DBAPIError
+
+    from dbmigrate.scanner import Statement
+
+_DDL = Traits(atomic=False, commits_before=True)
+_PARTIAL = Traits(atomic=False, commits_before=True, partial=True)
+_OTHERS = Traits(atomic=False)
+_UNKNOWN = Traits(atomic=False, partial=True, session="unknown")
+_BEGIN, _COMMIT, _OTHER = Traits(control="begin"), Traits(control="commit"), Traits(control="other")
+_SET, _LOST, _CALLS = Traits(session="set"), Traits(session="lost"), Traits(session="unknown")
+_LOCK_LOSS = Traits(refused="it would give up the lock that keeps other migrators out: leave it out")
+_LOCK_TABLES = Traits(
+    refused="while tables are locked the ledger cannot be written: leave it out (a migration has the lock of dbmigrate)"
+)
+_CHARSET = Traits(
+    refused="scripts are sent as UTF-8, and another character set would garble them: write utf8mb4, or leave it out"
+)
+_QUOTES = Traits(
+    refused="ANSI_QUOTES and NO_BACKSLASH_ESCAPES change what a quote means, and this file could not be cut into "
+    "statements for certain: leave it out"
+)
+_DML = {"INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES", "SAVEPOINT", "RELEASE", "LOAD", "SHOW", "EXPLAIN", "DESCRIBE"}
+_STRANGE_MODES = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES")
+_AT_LINE = re.compile(r"at line (\d+)\)?\Z")
+
+
+class MySQL(Dialect):
+    """MariaDB and MySQL over direct connections, on a single server."""
+
+    grammar = MYSQL
+    transactional_ddl = False
+    text_type = "LONGTEXT"
+    time_type = "DATETIME(6)"
+    table_options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+
+    def traits(self, statement: Statement) -> Traits:  # noqa: C901, PLR0911, PLR0912 - a table of words
+        """Judge a statement by its first words: what is not known to be DML commits."""
+        head = statement.head
+        first, second = head[0], head[1] if len(head) > 1 else ""
+        if first in _DML:
+            return PLAIN
+        if first in ("SELECT", "WITH", "DO"):
+            upper = statement.text.upper()
+            if "RELEASE_LOCK" in upper or "RELEASE_ALL_LOCKS" in upper:
+                return _LOCK_LOSS
+            return _LOST if "INTO" in upper and "@" in upper else _CALLS
+        if first == "SET":
+            return _setting(statement)
+        if first == "USE":
+            return _SET
+        if first == "BEGIN" and second != "NOT":
+            return _BEGIN
+        if (first, second) == ("START", "TRANSACTION"):
+            return _BEGIN
+        if first == "COMMIT":
+            return _OTHER if "CHAIN" in head or "RELEASE" in head else _COMMIT
+        if first == "ROLLBACK":
+            return PLAIN if "TO" in head else _OTHER
+        if first == "XA":
+            return _OTHER
+        if first in ("PREPARE", "DEALLOCATE", "HANDLER"):
+            return _LOST
+        if first in ("CREATE", "DROP") and "TEMPORARY" in head[1:4]:
+            return _LOST
+        if first == "LOCK" or (first, second) == ("FLUSH", "TABLES"):
+            return _LOCK_TABLES
+        if first in ("CALL", "EXECUTE", "BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR"):
+            return _UNKNOWN
+        if first in ("DROP", "RENAME") and "," in statement.text:
+            return _PARTIAL
+        return _DDL if first in ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE") else _OTHERS
+
+    @contextmanager
+    def session(
+        self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
+    ) -> Iterator[None]:
+        """Refuse a cluster and a mode in which quotes mean something else, then do as the base does."""
+        with super().session(
+            connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout
+        ):
+            mode = str(send(connection, "SELECT @@sql_mode").scalar_one())
+            if strange := [name for name in _STRANGE_MODES if name in mode]:
+                raise ConfigurationError(
+                    f"this connection has sql_mode {' and '.join(strange)}, in which scripts cannot be cut into "
+                    "statements for certain: connect without it"
+                )
+            nodes = send(connection, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'").first()
+            if nodes is not None and int(nodes[1]) > 0:
+                raise ConfigurationError(
+                    f"this is a Galera cluster of {nodes[1]}, where GET_LOCK keeps nobody out: run one migrator at a "
+                    "time, with dialect= a subclass of dbmigrate.dialects.mysql.MySQL whose session() says that it may"
+                )
+            yield
+
+    def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:
+        """Set it in seconds, for this session; whole ones of at least 1 for locks."""
+        if name == "lock_timeout":
+            whole = max(round(seconds), 1)
+            return (f"SET SESSION lock_wait_timeout = {whole}", f"SET SESSION innodb_lock_wait_timeout = {whole}")
+        if not getattr(connection.dialect, "is_mariadb", False):
+            raise ConfigurationError("MySQL limits the time of SELECT only: leave statement_timeout out")
+        return (f"SET SESSION max_statement_time = {seconds}",)
+
+    def home(self, connection: Connection, table: str) -> str | None:  # noqa: ARG002
+        """Return the database that the connection is in."""
+        found = send(connection, "SELECT DATABASE()").scalar_one()
+        if found is None:
+            raise ConfigurationError("the URL names no database: add /name to it")
+        return str(found)
+
+    def lock_key(self, home: str | None, table: str) -> str:
+        """Return a name of 44 characters: locks are per server, and MySQL allows 64."""
+        return f"dbm:{super().lock_key(home, table)[:40]}"
+
+    def try_lock(self, connection: Connection, key: str) -> bool:
+        """Take the lock if it is free; NULL means an error and is not a lock."""
+        return send(connection, f"SELECT GET_LOCK('{key}', 0)").scalar_one() == 1
+
+    def unlock(self, connection: Connection, key: str) -> None:
+        """Give the lock back."""
+        send(connection, f"SELECT RELEASE_LOCK('{key}')")
+
+    def holder(self, connection: Connection, key: str) -> str | None:
+        """Describe the session in the process list that has the lock, as far as this user may see it."""
+        number = send(connection, f"SELECT IS_USED_LOCK('{key}')").scalar_one()
+        if number is None:
+            return None
+        row = send(
+            connection,
+            f"SELECT user, host, time FROM information_schema.processlist WHERE id = {int(number)}",
+        ).first()
+        who = f" of {row[0]} from {row[1]}, in its state for {row[2]} s" if row else ""
+        return f"connection {number}{who}"
+
+    def session_id(self, connection: Connection) -> str | None:
+        """Return the connection's number and when the server started, since numbers begin anew then."""
+        return f"{send(connection, 'SELECT CONNECTION_ID()').scalar_one()}@{_server_start(connection)}"
+
+    def is_alive(self, connection: Connection, session: str) -> bool:
+        """Look for that connection number, unless the server started anew since (2 seconds of clock are forgiven)."""
+        number, _, start = session.partition("@")
+        if abs(int(start) - _server_start(connection)) > 2:  # noqa: PLR2004
+            return False
+        sql = text(
+            "SELECT count(*) FROM information_schema.processlist WHERE id = :number AND id <> CONNECTION_ID()"
+        )
+        return bool(connection.execute(sql, {"number": int(number)}).scalar_one())
+
+    def begin(self, connection: Connection) -> bool:
+        """Open a transaction."""
+        send(connection, "START TRANSACTION")
+        return True
+
+    def rollback(self, connection: Connection) -> str | None:
+        """Roll back; tables of engines without transactions keep their rows, and the server only warns (1196)."""
+        send(connection, "ROLLBACK")
+        warnings = send(connection, "SHOW WARNINGS").fetchall()
+        return next((str(row[2]) for row in warnings if row[1] == 1196), None)  # noqa: PLR2004
+
+    def is_missing_table(self, error: DBAPIError) -> bool:
+        """Tell ER_NO_SUCH_TABLE."""
+        return _code(error) == 1146  # noqa: PLR2004
+
+    def is_conflict(self, error: DBAPIError) -> bool:
+        """Tell a duplicate key, or a table that exists."""
+        return _code(error) in (1062, 1050) or self.is_transient(error)
+
+    def is_transient(self, error: DBAPIError) -> bool:
+        """Tell a lock wait timeout or a deadlock."""
+        return _code(error) in (1205, 1213)
+
+    def message(self, error: DBAPIError) -> str:
+        """Return the message and behind it the code."""
+        code = _code(error)
+        return super().message(error) if code is None or error.orig is None else f"{error.orig.args[-1]} ({code})"
+
+    def locate(self, error: DBAPIError, statement: Statement) -> int | None:
+        """Take the line that a syntax error names."""
+        found = _AT_LINE.search(str(error.orig.args[-1])) if error.orig is not None and error.orig.args else None
+        if found is None:
+            return None
+        lines = statement.text.split("\n")[: int(found[1]) - 1]
+        return sum(len(line) + 1 for line in lines)
+
+
+def _setting(statement: Statement) -> Traits:
+    upper = statement.text.upper()
+    if "AUTOCOMMIT" in upper:
+        return _OTHER
+    if statement.head[1:2] in (("NAMES",), ("CHARACTER",), ("CHARSET",)) or "CHARACTER_SET_CLIENT" in upper:
+        # mysqldump saves and restores it through variables
+        return _SET if "UTF8" in upper or "@" in upper else _CHARSET
+    if any(mode in upper for mode in _STRANGE_MODES):
+        return _QUOTES
+    if statement.head[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",)):
+        return _OTHERS if statement.head[1] != "ROLE" else _SET
+    return _LOST if "SELECT" in upper else _SET
+
+
+def _server_start(connection: Connection) -> int:
+    uptime = send(connection, "SHOW GLOBAL STATUS LIKE 'Uptime'").one()[1]
+    return int(send(connection, "SELECT UNIX_TIMESTAMP()").scalar_one()) - int(uptime)
+
+
+def _code(error: DBAPIError) -> int | None:
+    args = error.orig.args if error.orig is not None else ()
+    return args[0] if args and isinstance(args[0], int) else None
+
+
+DIALECT = MySQL()

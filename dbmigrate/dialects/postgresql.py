@@ -1,0 +1,252 @@
+"""PostgreSQL through psycopg, psycopg2 and whatever else speaks its protocol directly.
+
+The lock is a session advisory lock on the connection that does the work: lost with it, never before it. Waiters poll;
+a blocking wait deadlocks with the holder's CREATE INDEX CONCURRENTLY. Behind a transaction pooler such a lock means
+nothing, so a pooler is recognised and refused.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from dbmigrate.dialects.base import Dialect, send
+from dbmigrate.errors import ConfigurationError
+from dbmigrate.scanner import POSTGRESQL
+from dbmigrate.script import PLAIN, Traits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy.engine import Connection
+    from sqlalchemy.exc import DBAPIError
+
+    from dbmigrate.scanner import Statement
+
+_CONTROL = {
+    "BEGIN": Traits(control="begin"),
+    "COMMIT": Traits(control="commit"),
+    "END": Traits(control="commit"),
+}
+_OTHER = Traits(control="other")
+_OUTSIDE = Traits(atomic=False, outside=True)
+_OUTSIDE_PARTIAL = Traits(atomic=False, outside=True, partial=True)
+_UNKNOWN = Traits(atomic=False, partial=True, session="unknown")
+_CALLS = Traits(session="unknown")
+_SET = Traits(session="set")
+_LOST = Traits(session="lost")
+_LOCK_LOSS = Traits(
+    refused="it would give up the lock that keeps other migrators out: leave it out (every migration that changes its "
+    "session is followed by a new session)"
+)
+_STRINGS = Traits(
+    refused="with standard_conforming_strings off backslashes escape, and this file could not be cut into statements "
+    "for certain: use E'...' strings instead"
+)
+_LOCK_SQL = "(('x' || '{key}')::bit(64)::bigint)"
+
+
+class PostgreSQL(Dialect):
+    """PostgreSQL over direct connections."""
+
+    grammar = POSTGRESQL
+
+    def traits(self, statement: Statement) -> Traits:  # noqa: C901, PLR0911 - a table of words
+        """Judge a statement by its first words."""
+        head = statement.head
+        first, second = head[0], head[1] if len(head) > 1 else ""
+        if first in ("CREATE", "ALTER", "DROP", "REINDEX"):
+            return _definition(statement)
+        if first in _CONTROL or (first, second) == ("START", "TRANSACTION"):
+            plain = not {"PREPARED", "CHAIN"} & set(head)
+            return _CONTROL.get(first, _CONTROL["BEGIN"]) if plain else _OTHER
+        if first in ("ROLLBACK", "ABORT"):
+            return PLAIN if "TO" in head else _OTHER
+        if first == "PREPARE":
+            return _OTHER if second == "TRANSACTION" else _LOST
+        if first in ("SELECT", "WITH", "DO", "CALL", "EXECUTE", "VALUES"):
+            upper = statement.text.upper()
+            if "PG_ADVISORY_UNLOCK" in upper:
+                return _LOCK_LOSS
+            if first in ("DO", "CALL"):
+                return _UNKNOWN
+            return _SET if "SET_CONFIG" in upper else _CALLS
+        if first in ("SET", "RESET"):
+            return _settings(statement)
+        if first == "DISCARD":
+            return _LOCK_LOSS if second == "ALL" else _LOST
+        if first in ("VACUUM",):
+            return _OUTSIDE
+        if first in ("CLUSTER", "CHECKPOINT"):
+            return Traits(atomic=False)
+        return _LOST if first in ("LISTEN", "DECLARE", "LOAD", "DEALLOCATE", "UNLISTEN") else PLAIN
+
+    @contextmanager
+    def session(
+        self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
+    ) -> Iterator[None]:
+        """Refuse a transaction pooler, then do as the base does."""
+        with super().session(
+            connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout
+        ):
+            info = getattr(connection.connection.driver_connection, "info", None)
+            mine, real = getattr(info, "backend_pid", None), send(connection, "SELECT pg_backend_pid()").scalar_one()
+            if mine is not None and mine != real:
+                raise ConfigurationError(
+                    f"this connection goes through a pooler (the driver was told process {mine}, the statements run in "
+                    f"process {real}): locks do not hold there. Give dbmigrate a URL that leads directly to the server"
+                )
+            yield
+
+    def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
+        """Set it in milliseconds, for this session."""
+        return (f"SET {name} = {max(int(seconds * 1000), 1)}",)
+
+    def home(self, connection: Connection, table: str) -> str | None:
+        """Return the schema where the search path finds the ledger, else the one where it would create it.
+
+        The first matters: a schema named like the role comes into the path as soon as somebody creates it.
+        """
+        found = connection.execute(
+            text(
+                "SELECT coalesce((SELECT nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
+                "ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass(:name)), current_schema())"
+            ),
+            {"name": connection.dialect.identifier_preparer.quote(table)},
+        ).scalar_one()
+        if found is None:
+            raise ConfigurationError(
+                "the search_path of this connection names no schema that exists: create it, or name the ledger with "
+                "its schema, as in TableLedger('dbmigrate_ledger', schema='public')"
+            )
+        return str(found)
+
+    def lock_key(self, home: str | None, table: str) -> str:
+        """Return the first 64 bits of the hash; advisory locks are per database already."""
+        return super().lock_key(home, table)[:16]
+
+    def try_lock(self, connection: Connection, key: str) -> bool:
+        """Take the advisory lock if it is free."""
+        sql = f"SELECT pg_catalog.pg_try_advisory_lock({_LOCK_SQL.format(key=key)})"
+        return bool(send(connection, sql).scalar_one())
+
+    def unlock(self, connection: Connection, key: str) -> None:
+        """Give the advisory lock back."""
+        send(connection, f"SELECT pg_catalog.pg_advisory_unlock({_LOCK_SQL.format(key=key)})")
+
+    def holder(self, connection: Connection, key: str) -> str | None:
+        """Describe the session in pg_stat_activity that has the lock."""
+        row = send(
+            connection,
+            "SELECT a.pid, a.usename, a.client_addr, a.application_name, a.backend_start FROM pg_catalog.pg_locks l "
+            "JOIN pg_catalog.pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND "
+            "l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND "
+            f"((l.classid::bigint << 32) | l.objid::bigint) = {_LOCK_SQL.format(key=key)} AND l.objsubid = 1",
+        ).first()
+        if row is None:
+            return None
+        pid, user, address, application, since = row
+        return f"process {pid} of {user} from {address or 'this host'} ({application or 'no name'}), since {since}"
+
+    def session_id(self, connection: Connection) -> str | None:
+        """Return the server process and when it started."""
+        return str(
+            send(
+                connection,
+                "SELECT pid || '@' || extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_activity "
+                "WHERE pid = pg_backend_pid()",
+            ).scalar_one()
+        )
+
+    def is_alive(self, connection: Connection, session: str) -> bool:
+        """Look for that process, started at that time."""
+        pid, _, start = session.partition("@")
+        return bool(
+            connection.execute(
+                text(
+                    "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = :pid "
+                    "AND CAST(extract(epoch FROM backend_start) AS text) = :start AND pid <> pg_backend_pid()"
+                ),
+                {"pid": int(pid), "start": start},
+            ).scalar_one()
+        )
+
+    def commit(self, connection: Connection) -> bool:
+        """Commit; a failed transaction answers COMMIT with the tag ROLLBACK and no error."""
+        result = send(connection, "COMMIT")
+        if getattr(result.cursor, "statusmessage", "COMMIT") == "ROLLBACK":
+            raise ValueError("the transaction had failed before COMMIT, and the server rolled it back")
+        return True
+
+    def is_missing_table(self, error: DBAPIError) -> bool:
+        """Tell undefined_table; also invalid_schema_name."""
+        return _state(error) in ("42P01", "3F000")
+
+    def is_conflict(self, error: DBAPIError) -> bool:
+        """Tell unique_violation, and what CREATE TABLE IF NOT EXISTS says when two run at once."""
+        return _state(error) in ("23505", "42P07", "42710", "XX000") or self.is_transient(error)
+
+    def is_transient(self, error: DBAPIError) -> bool:
+        """Tell serialization_failure and deadlock_detected."""
+        return _state(error) in ("40001", "40P01")
+
+    def message(self, error: DBAPIError) -> str:
+        """Return the primary message and the detail, without the server's own excerpt of the statement."""
+        diagnostics = getattr(error.orig, "diag", None)
+        parts = [getattr(diagnostics, name, None) for name in ("message_primary", "message_detail", "message_hint")]
+        found = ". ".join(part.rstrip(".") for part in parts if part)
+        return f"{found} ({_state(error)})" if found else super().message(error)
+
+    def hint(self, error: DBAPIError) -> str | None:
+        """Explain active_sql_transaction, and a new enum label used too early."""
+        if _state(error) == "25001":
+            return "it cannot run in a transaction: put the line -- dbmigrate: no-transaction at the head of the file"
+        if _state(error) == "55P04":
+            return "a new enum value can be used only after it is committed: move what uses it to the next migration"
+        return None
+
+    def locate(self, error: DBAPIError, statement: Statement) -> int | None:  # noqa: ARG002
+        """Take the server's position: characters from 1 in the statement as it was sent."""
+        diagnostics = getattr(error.orig, "diag", None)
+        found = getattr(diagnostics, "statement_position", None)
+        return int(found) - 1 if found else None
+
+
+def _definition(statement: Statement) -> Traits:
+    head = statement.head
+    if "CONCURRENTLY" in head[:5] and ("INDEX" in head or head[0] == "REINDEX"):
+        return _OUTSIDE_PARTIAL
+    if head[0] == "REINDEX":
+        return Traits(atomic=False, outside=head[1:2] in (("DATABASE",), ("SYSTEM",)), partial=True)
+    if head[1:2] in (("DATABASE",), ("TABLESPACE",), ("SYSTEM",), ("SUBSCRIPTION",)):
+        return Traits(atomic=False, outside=head[0] != "ALTER" and head[1] != "SUBSCRIPTION" or head[1] == "SYSTEM")
+    if head[:2] == ("ALTER", "TABLE") and "CONCURRENTLY" in statement.text.upper():
+        return _OUTSIDE_PARTIAL
+    if head[0] == "CREATE" and head[1:2] in (("TEMP",), ("TEMPORARY",), ("LOCAL",), ("GLOBAL",)):
+        return _LOST
+    return PLAIN
+
+
+def _settings(statement: Statement) -> Traits:
+    head = statement.head
+    if head[0] == "SET" and head[1:2] in (("LOCAL",), ("TRANSACTION",), ("CONSTRAINTS",)) and len(head) > 2:  # noqa: PLR2004
+        return _STRINGS if _disables_strings(head) else PLAIN
+    return _STRINGS if _disables_strings(head) else _SET
+
+
+def _disables_strings(head: Sequence[str]) -> bool:
+    value = head[-1].strip("'").upper()
+    return "STANDARD_CONFORMING_STRINGS" in head and value in ("OFF", "FALSE", "0", "NO")
+
+
+def _state(error: DBAPIError) -> str | None:
+    orig: Any = error.orig
+    found = getattr(orig, "sqlstate", None) or getattr(orig, "pgcode", None)
+    if found is None and orig is not None and orig.args and isinstance(orig.args[0], dict):
+        found = orig.args[0].get("C")  # pg8000
+    return found
+
+
+DIALECT = PostgreSQL()

@@ -1,0 +1,202 @@
+"""SQLite through the sqlite3 driver.
+
+BEGIN IMMEDIATE is the lock: it takes the database's one write lock at once, where a deferred BEGIN fails later without
+waiting. The driver's own transaction control is off meanwhile; it would open a transaction only before DML, and DDL
+would commit by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from dbmigrate.dialects.base import Dialect, send
+from dbmigrate.scanner import SQLITE
+from dbmigrate.script import PLAIN, Traits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy.engine import URL, Connection
+
+    from dbmigrate.scanner import Statement
+
+_BUSY, _LOCKED = 5, 6  # sqlite.org/rescode.html; extended codes keep them in the low byte
+_OFF, _ON = {"OFF", "0", "FALSE", "NO"}, {"ON", "1", "TRUE", "YES"}
+_NEEDS_NO_TRANSACTION = (
+    "cannot run in a transaction, and on SQLite every migration runs in one in this version of dbmigrate: run it by "
+    "hand, or from the application"
+)
+_VACUUM = Traits(refused=f"VACUUM {_NEEDS_NO_TRANSACTION}")
+_ATTACH = Traits(refused=f"ATTACH and DETACH {_NEEDS_NO_TRANSACTION}")
+_JOURNAL_MODE = Traits(refused=f"PRAGMA journal_mode {_NEEDS_NO_TRANSACTION}")
+_BEGIN, _COMMIT, _CONTROL = Traits(control="begin"), Traits(control="commit"), Traits(control="other")
+_SESSION = Traits(session="set")
+_FOREIGN_KEYS_OFF, _FOREIGN_KEYS_ON = Traits(foreign_keys=False), Traits(foreign_keys=True)
+#: What a script can change in a connection that is not closed behind it (an in-memory database).
+_RESTORED = (
+    *("foreign_keys", "recursive_triggers", "legacy_alter_table", "ignore_check_constraints", "query_only"),
+    *("reverse_unordered_selects", "defer_foreign_keys", "cell_size_check", "busy_timeout"),
+)
+
+
+class SQLite(Dialect):
+    """SQLite. Without a server there is nobody to ask who holds the lock."""
+
+    grammar = SQLITE
+    non_transactional_steps = False
+    begin_is_the_lock = True
+    switches_foreign_keys = True
+    time_type = "TEXT"
+
+    def traits(self, statement: Statement) -> Traits:
+        """Judge a statement by its first words."""
+        head = statement.head
+        first = head[0]
+        if first == "PRAGMA":
+            return _pragma([word for word in head[1:] if word not in ("=", "(", ")", ".", "MAIN")])
+        if first == "BEGIN":
+            return _BEGIN
+        if first in ("COMMIT", "END"):
+            return _COMMIT
+        if first == "ROLLBACK":
+            return PLAIN if "TO" in head else _CONTROL
+        if first == "VACUUM":
+            return _VACUUM
+        if first in ("ATTACH", "DETACH"):
+            return _ATTACH
+        if first == "CREATE" and head[1:2] in (("TEMP",), ("TEMPORARY",)):
+            return _SESSION
+        return PLAIN
+
+    def exists(self, url: URL) -> bool:
+        """Tell whether the file is there: connecting to a missing one would create it."""
+        name = url.database
+        return not name or name == ":memory:" or name.startswith("file:") or os.path.exists(name)  # noqa: PTH110
+
+    def is_disposable(self, connection: Connection) -> bool:
+        """Tell whether the main database is a file."""
+        return any(row[1] == "main" and row[2] for row in send(connection, "PRAGMA database_list"))
+
+    @contextmanager
+    def session(
+        self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
+    ) -> Iterator[None]:
+        """Switch the driver's transaction control off, and restore it and the connection's settings at the end.
+
+        Each BEGIN waits in SQLite's own way for a second at most; the caller repeats it.
+        """
+        for name, limit in (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout)):
+            if limit is not None:
+                self.limit(connection, name, limit)
+        if not connection.in_transaction():
+            connection.begin()  # now, so that a `begin` hook of the engine's owner fires here and nowhere below
+        raw = _raw(connection)
+        isolation_level, autocommit = raw.isolation_level, getattr(raw, "autocommit", None)
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+        if autocommit is not None:
+            raw.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL  # type: ignore[attr-defined,unused-ignore]
+        raw.isolation_level = None
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+        saved = [(name, raw.execute(f"PRAGMA {name}").fetchone()) for name in _RESTORED]
+        try:
+            send(connection, f"PRAGMA busy_timeout = {int(min(wait, 1.0) * 1000)}")
+            yield
+        finally:
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+            for name, value in saved:
+                if value is not None:
+                    raw.execute(f"PRAGMA {name} = {int(value[0])}")
+            raw.isolation_level = isolation_level
+            if autocommit is not None:
+                raw.autocommit = autocommit  # type: ignore[attr-defined,unused-ignore]
+
+    def home(self, connection: Connection, table: str) -> str | None:  # noqa: ARG002
+        """Return "main": never the temporary schema, nor an attached one."""
+        return "main"
+
+    def begin(self, connection: Connection) -> bool:
+        """Take the write lock."""
+        return _unless_busy(connection, "BEGIN IMMEDIATE")
+
+    def commit(self, connection: Connection) -> bool:
+        """Commit; readers can be in the way without write-ahead logging, and then COMMIT alone can be repeated."""
+        return _unless_busy(connection, "COMMIT")
+
+    def rollback(self, connection: Connection) -> str | None:
+        """Roll back, unless SQLite has already done so."""
+        if _raw(connection).in_transaction:
+            send(connection, "ROLLBACK")
+        return None
+
+    def in_transaction(self, connection: Connection) -> bool:
+        """Ask the driver; INSERT OR ROLLBACK and RAISE(ROLLBACK) end a transaction without a word."""
+        return bool(_raw(connection).in_transaction)
+
+    @contextmanager
+    def foreign_keys_off(self, connection: Connection) -> Iterator[Callable[[], None]]:
+        """Switch enforcement off outside of the transaction (inside it is ignored), and back."""
+
+        def check() -> None:
+            broken = send(connection, "PRAGMA foreign_key_check").fetchmany(5)
+            if broken:
+                rows = "; ".join(f"{row[0]} row {row[1]} refers to {row[2]}" for row in broken)
+                raise ValueError(f"foreign keys are violated at the end of the migration: {rows}")
+
+        before = send(connection, "PRAGMA foreign_keys").scalar_one()
+        send(connection, "PRAGMA foreign_keys = OFF")
+        try:
+            yield check
+        finally:
+            if not _raw(connection).in_transaction:
+                send(connection, f"PRAGMA foreign_keys = {int(before)}")
+
+    def is_missing_table(self, error: DBAPIError) -> bool:
+        """Go by the message; SQLite has no code for it."""
+        return "no such table" in str(error.orig)
+
+    def is_conflict(self, error: DBAPIError) -> bool:
+        """Tell a taken key or a busy database."""
+        return isinstance(error, IntegrityError) or _is_busy(error)
+
+    def is_transient(self, error: DBAPIError) -> bool:
+        """Tell a busy database."""
+        return _is_busy(error)
+
+
+def _pragma(words: list[str]) -> Traits:
+    name, value = words[0] if words else "", "".join(words[1:2]).strip("'\"").upper()
+    if name == "FOREIGN_KEYS" and value:
+        return _FOREIGN_KEYS_OFF if value in _OFF else _FOREIGN_KEYS_ON
+    if name == "JOURNAL_MODE" and value:
+        return _JOURNAL_MODE
+    return _SESSION if value else PLAIN
+
+
+def _raw(connection: Connection) -> Any:  # noqa: ANN401 - sqlite3.Connection or a driver of its shape
+    return connection.connection.dbapi_connection
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (_BUSY, _LOCKED)
+
+
+def _unless_busy(connection: Connection, sql: str) -> bool:
+    try:
+        send(connection, sql)
+    except DBAPIError as error:
+        if _is_busy(error):
+            return False
+        raise
+    return True
+
+
+DIALECT = SQLite()
+

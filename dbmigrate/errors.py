@@ -1,0 +1,142 @@
+"""What can go wrong, sorted by the state that the database is left in.
+
+    MigrationError
+    ├── ConfigurationError      wrong call or configuration; no database was touched
+    ├── SourceError             .origin .line .reason .problems; no database was touched
+    ├── TargetError             unknown target, no way back; nothing has run
+    ├── HistoryError            .findings; ledger and source disagree; nothing has run
+    │   └── NotCurrent          .pending; verify(): the database is behind
+    ├── StalePlan               the ledger moved under a plan; nothing more has run; .report
+    ├── MigrationInProgress     .holder; another process is migrating; nothing has run
+    ├── LedgerError             the ledger is not ours, not writable, or was tampered with
+    │   └── LedgerConflict      a port says: that seq is taken
+    └── MigrationFailed         .step .statement .line .column .report; see .report for what did run
+
+Every error keeps the driver's error as `__cause__`, carries values, and says what to do next. All can be pickled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dbmigrate.model import Report
+from dbmigrate.script import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dbmigrate.model import Finding
+    from dbmigrate.script import Problem
+
+
+class MigrationError(Exception):
+    """The root of all errors of dbmigrate."""
+
+    def __init__(self, message: str, **values: Any) -> None:  # noqa: ANN401 - each class says which
+        """Take the message and the values that the class documents."""
+        super().__init__(printable(message))
+        self.__dict__.update(values)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep message and values through pickling; subclasses have constructors of their own."""
+        return (_restore, (type(self), self.args, {k: v for k, v in self.__dict__.items() if k != "__notes__"}))
+
+
+def _restore(kind: type[MigrationError], args: tuple[Any, ...], values: dict[str, Any]) -> MigrationError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(values)
+    return error
+
+
+class ConfigurationError(MigrationError):
+    """The call or the configuration is wrong, or the database cannot be reached. No database was changed."""
+
+
+class SourceError(MigrationError):
+    """Migrations cannot be read, or not as they are. No database was changed.
+
+    `problems` has every one of them; `origin`, `line` and `reason` are those of the first.
+    """
+
+    origin: str
+    line: int | None
+    reason: str
+    problems: tuple[Problem, ...]
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Take all the problems of a source at once; at least one."""
+        found = tuple(problems)
+        count = f"{len(found)} problems with the migrations; nothing was run:\n" if len(found) > 1 else ""
+        super().__init__(
+            count + "\n".join(map(str, found)),
+            problems=found,
+            origin=found[0].origin,
+            line=found[0].line,
+            reason=found[0].reason,
+        )
+
+
+class TargetError(MigrationError):
+    """The target is unknown, or there is no way to it. Nothing has run."""
+
+
+class HistoryError(MigrationError):
+    """Ledger and source disagree, or there is a step that did not end. Nothing has run."""
+
+    findings: tuple[Finding, ...]
+
+    def __init__(self, findings: Iterable[Finding], message: str = "the ledger and the source disagree") -> None:
+        """Take all the findings at once."""
+        found = tuple(findings)
+        lines = "".join(f"\n- {type(finding).__name__}: {finding}" for finding in found)
+        super().__init__(f"{message}; nothing was run:{lines}" if found else message, findings=found)
+
+
+class NotCurrent(HistoryError):
+    """The database is not what this application needs. Nothing has run."""
+
+    #: The migrations that are not applied, as version_name.
+    pending: tuple[str, ...]
+
+    def __init__(self, findings: Iterable[Finding], pending: Iterable[str]) -> None:
+        """Take what is pending and what is wrong."""
+        waiting = tuple(pending)
+        few = ", ".join(waiting[:5]) + (", ..." if len(waiting) > 5 else "")  # noqa: PLR2004
+        message = f"the database is not current; pending ({len(waiting)}): {few or 'none'}"
+        super().__init__(findings, message + ("" if findings else ". Run upgrade() first"))
+        self.pending = waiting
+
+
+class StalePlan(MigrationError):
+    """The ledger moved after the plan was made: somebody else migrated. Nothing more has run; see `report`."""
+
+    report: Report
+
+
+class MigrationInProgress(MigrationError):
+    """Another process is migrating and made no progress in time. Nothing has run."""
+
+    #: Who, if the database can tell: user, host, process, since when.
+    holder: str | None
+
+
+class LedgerError(MigrationError):
+    """The ledger is not a ledger of dbmigrate, cannot be read or written, or was changed by hand."""
+
+
+class LedgerConflict(LedgerError):
+    """Another runner took the seq. Raised by ledgers; handled inside, by planning again."""
+
+
+class MigrationFailed(MigrationError):
+    """A step failed. `report` has the steps that ran before it and stay; the message says what is left of this one."""
+
+    step: str
+    #: The number of the statement in its script, from 1; None if no statement of the script was at fault.
+    statement: int | None
+    line: int | None
+    column: int | None
+    report: Report
+    #: True if nothing of the failed step is left in the database.
+    rolled_back: bool

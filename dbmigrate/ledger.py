@@ -1,0 +1,194 @@
+"""The append-only record, in the database, of what happened; and the journal of non-transactional steps.
+
+Rows are inserted, never updated or deleted. The primary key of the next `seq` is the fence that makes "exactly once"
+true, even where locks do not work.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import astuple, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from sqlalchemy import DateTime, TextClause, bindparam, text
+from sqlalchemy.exc import DBAPIError
+
+from dbmigrate.dialects import dialect_for
+from dbmigrate.errors import ConfigurationError, LedgerConflict, LedgerError
+from dbmigrate.model import JournalEntry, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.engine import Connection
+
+    from dbmigrate.dialects import Dialect
+
+#: PostgreSQL cuts longer names silently; the journal's name is eight longer than the ledger's.
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,54}")
+_READ = (
+    *("seq", "version", "name", "action", "checksum", "fingerprint", "down_checksum", "chain", "started_at"),
+    *("finished_at", "applied_by", "session", "tool", "reason"),
+)
+_TIMES = {"started_at": DateTime(), "finished_at": DateTime()}
+
+
+class Ledger(Protocol):
+    """The port through which the record of what happened is kept.
+
+    To write one: `read` returns all records in order of `seq` and never writes; `create` is safe when several create
+    at once; `append` claims `record.seq`, in the transaction that is open on the connection, or raises LedgerConflict.
+    """
+
+    def read(self, connection: Connection) -> Sequence[Record]:
+        """Return all records; none where there is no ledger yet. Never writes."""
+        ...
+
+    def create(self, connection: Connection) -> None:
+        """Make the ledger if it does not exist; safe when several do so at once."""
+        ...
+
+    def append(self, connection: Connection, record: Record) -> None:
+        """Claim the record's seq, or raise LedgerConflict. Does not commit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TableLedger:
+    """A ledger in a table, and the journal in a second table beside it."""
+
+    table: str = "dbmigrate_ledger"
+    #: None: where the connection finds it or would create it; resolved once, before the first write.
+    schema: str | None = None
+    #: None: by the connection.
+    dialect: Dialect | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that would have to be trusted in SQL."""
+        for name in (self.table, self.schema):
+            if name is not None and not _IDENTIFIER.fullmatch(name):
+                raise ConfigurationError(
+                    f"{name!r} cannot be the name of a ledger: at most 55 letters, digits and _, and no digit first"
+                )
+
+    def at(self, schema: str | None, dialect: Dialect) -> TableLedger:
+        """Return this ledger, with the schema and dialect settled."""
+        return replace(self, schema=self.schema or schema, dialect=dialect)
+
+    def read(self, connection: Connection) -> Sequence[Record]:
+        """Return all records in order of seq; none where the table does not exist. Never writes.
+
+        Raises LedgerError if there is a table of that name that is not a ledger, or that may not be read.
+        """
+        sql = f"SELECT {', '.join(_READ)} FROM {self._name(connection)} ORDER BY seq"
+        rows = self._select(connection, text(sql).columns(**_TIMES))
+        return [_record(*row) for row in rows]
+
+    def create(self, connection: Connection) -> None:
+        """Create ledger and journal if they do not exist. Raises LedgerConflict if somebody else is just doing so."""
+        dialect = self._dialect(connection)
+        words, times, options = dialect.text_type, dialect.time_type, dialect.table_options
+        ledger = (
+            f"CREATE TABLE IF NOT EXISTS {self._name(connection)} (seq BIGINT NOT NULL PRIMARY KEY, "
+            "version VARCHAR(255) NOT NULL, name VARCHAR(255) NOT NULL, action VARCHAR(32) NOT NULL, "
+            "checksum VARCHAR(96), fingerprint VARCHAR(96), down_checksum VARCHAR(96), chain VARCHAR(96) NOT NULL, "
+            f"started_at {times} NOT NULL, finished_at {times}, applied_by VARCHAR(255), session VARCHAR(255), "
+            f"tool VARCHAR(64), reason {words}, down_sql {words}){options}"
+        )
+        journal = (
+            f"CREATE TABLE IF NOT EXISTS {self._name(connection, '_journal')} (seq BIGINT NOT NULL, "
+            "entry BIGINT NOT NULL, ordinal BIGINT NOT NULL, statement_hash VARCHAR(96) NOT NULL, "
+            f"state VARCHAR(16) NOT NULL, error {words}, at {times} NOT NULL, PRIMARY KEY (seq, entry)){options}"
+        )
+        for sql in (ledger, journal) if dialect.non_transactional_steps else (ledger,):
+            self._write(connection, text(sql), [])
+
+    def append(self, connection: Connection, record: Record) -> None:
+        """Insert a record, without committing. Raises LedgerConflict if its seq is taken."""
+        columns = (*_READ, "down_sql")
+        values = dict(zip(columns, astuple(record), strict=True))
+        for name in _TIMES:
+            values[name] = _naive(values[name])
+        self._write(connection, self._insert(connection, "", columns), [values])
+
+    def head(self, connection: Connection) -> int:
+        """Return the last seq, 0 if there is none or no table."""
+        found = self._select(connection, text(f"SELECT max(seq) FROM {self._name(connection)}"))
+        return (found[0][0] or 0) if found else 0
+
+    def progress(self, connection: Connection) -> tuple[int, int] | None:
+        """Return what changes whenever a migrator gets on: the last seq and the number of its journal entries.
+
+        None while it cannot be told.
+        """
+        try:
+            seq = self.head(connection)
+            return seq, len(self.journal(connection, seq)) if self._dialect(connection).non_transactional_steps else 0
+        except LedgerError:
+            return None
+
+    def journal(self, connection: Connection, seq: int) -> Sequence[JournalEntry]:
+        """Return what is known of the statements of the step that record `seq` began, in order."""
+        sql = (
+            f"SELECT seq, entry, ordinal, statement_hash, state, error FROM {self._name(connection, '_journal')} "
+            "WHERE seq = :seq ORDER BY entry"
+        )
+        return [JournalEntry(*row) for row in self._select(connection, text(sql).bindparams(seq=seq))]
+
+    def note(self, connection: Connection, entries: Sequence[JournalEntry]) -> None:
+        """Insert journal entries, without committing. Raises LedgerConflict if one is taken."""
+        if not entries:
+            return
+        columns = ("seq", "entry", "ordinal", "statement_hash", "state", "error", "at")
+        now = _naive(datetime.now(UTC))
+        rows = [dict(zip(columns, (*astuple(entry), now), strict=True)) for entry in entries]
+        self._write(connection, self._insert(connection, "_journal", columns), rows)
+
+    def _insert(self, connection: Connection, suffix: str, columns: Sequence[str]) -> TextClause:
+        names, marks = ", ".join(columns), ", ".join(f":{name}" for name in columns)
+        statement = text(f"INSERT INTO {self._name(connection, suffix)} ({names}) VALUES ({marks})")
+        return statement.bindparams(*(bindparam(n, type_=DateTime()) for n in columns if n in _TIMES or n == "at"))
+
+    def _select(self, connection: Connection, statement: TextClause) -> Sequence[tuple[object, ...]]:
+        """Run a SELECT of ours; a missing table has no rows, and does not spoil the transaction that we began."""
+        ours = not connection.in_transaction()
+        try:
+            return connection.execute(statement).fetchall()  # type: ignore[return-value]
+        except DBAPIError as error:
+            if ours and not connection.invalidated:
+                connection.rollback()
+            if not self._dialect(connection).is_missing_table(error):
+                raise LedgerError(
+                    f"the table {self.table} cannot be read as a ledger of dbmigrate: {error.orig}. If it belongs to "
+                    "something else, choose another name with ledger=; nothing was run"
+                ) from error
+            return ()
+
+    def _write(self, connection: Connection, statement: TextClause, rows: list[dict[str, object]]) -> None:
+        try:
+            connection.execute(statement, rows or None)
+        except DBAPIError as error:
+            if self._dialect(connection).is_conflict(error):
+                raise LedgerConflict(f"the ledger {self.table} moved: {error.orig}") from error
+            raise LedgerError(f"the ledger {self.table} cannot be written: {error.orig}") from error
+
+    def _dialect(self, connection: Connection) -> Dialect:
+        return self.dialect or dialect_for(connection.engine.url)
+
+    def _name(self, connection: Connection, suffix: str = "") -> str:
+        quote = connection.dialect.identifier_preparer.quote_identifier
+        return ".".join(quote(part) for part in (self.schema, self.table + suffix) if part is not None)
+
+
+def _record(*row: object) -> Record:
+    values = list(row)
+    for index in (8, 9):
+        if isinstance(values[index], datetime):
+            values[index] = values[index].replace(tzinfo=UTC)  # type: ignore[attr-defined]
+    return Record(*values)  # type: ignore[arg-type]
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    """Return UTC without saying so, as the columns hold it in every database."""
+    return moment and moment.astimezone(UTC).replace(tzinfo=None)

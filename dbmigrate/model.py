@@ -1,0 +1,327 @@
+"""The values that flow through dbmigrate.
+
+Law of this file: everything is frozen, can name itself, and decides nothing. Deciding is in plan.py, acting in
+execute.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from dbmigrate.script import Script
+
+VERSION = "0.1.0"
+
+Direction = Literal["up", "down"]
+#: What a record says happened. `begin_*` opens a non-transactional step; `up`, `down` or `resolve_*` closes it.
+Action = Literal["up", "down", "begin_up", "begin_down", "baseline", "resolve_applied", "resolve_unapplied"]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The script of one direction, read when it is needed."""
+
+    #: What to call it in messages: a path, a resource.
+    origin: str
+    #: SHA-256 of its bytes (without byte order mark, CRLF as LF), with its tag.
+    checksum: str
+    #: Reads the text. Raises SourceError if it is no longer what `checksum` says.
+    read: Callable[[], str] = field(repr=False, compare=False)
+    #: False if a file beside it (metadata.toml) says that it must not run in a transaction.
+    transaction: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One versioned change of a schema."""
+
+    #: An opaque string; the order of versions is the source's business.
+    version: str
+    name: str
+    up: Body
+    #: None: it cannot be taken back.
+    down: Body | None = None
+
+    def __str__(self) -> str:
+        """Return version and name, as people write them."""
+        return f"{self.version}_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of the ledger. Rows are inserted, never updated or deleted."""
+
+    #: 1, 2, 3, ...: as the primary key it is what makes "exactly once" true.
+    seq: int
+    version: str
+    name: str
+    action: str
+    #: Checksum and fingerprint of the up script, checksum of the down script, when this was recorded.
+    checksum: str | None = None
+    fingerprint: str | None = None
+    down_checksum: str | None = None
+    #: SHA-256 over the previous record's chain and the columns above.
+    chain: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    #: user@host of the process that wrote it.
+    applied_by: str | None = None
+    #: The database session that wrote it, so that its death can be told.
+    session: str | None = None
+    #: The version of dbmigrate that wrote it.
+    tool: str | None = None
+    reason: str | None = None
+    #: The down script as it was; written, and not read back with the rest.
+    down_sql: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        """Return version and name, as people write them."""
+        return f"{self.version}_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One row of the journal: what is known of one statement of a non-transactional step."""
+
+    #: The `seq` of the record that began the step.
+    seq: int
+    #: 1, 2, 3, ... within the step.
+    entry: int
+    #: The statement's number in its script.
+    ordinal: int
+    #: SHA-256 of the statement as it was sent.
+    statement_hash: str
+    state: Literal["started", "done", "failed"]
+    #: The database's error, or the reason a person gave.
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A disagreement between source and ledger."""
+
+    version: str
+    name: str
+
+    def __str__(self) -> str:
+        """Say what is wrong and what to do."""
+        return f"{self.version}_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Edited(Finding):
+    """The script of an applied migration is no longer the one that ran, in more than comments and space."""
+
+    def __str__(self) -> str:
+        """Say what is wrong and what to do."""
+        return (
+            f"{self.version}_{self.name}: the script was edited after it was applied. Restore the file, and put the "
+            "change into a new migration"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Missing(Finding):
+    """An applied migration is not in the source."""
+
+    def __str__(self) -> str:
+        """Say what is wrong and what to do."""
+        return f"{self.version}_{self.name}: applied, but not in the source. Restore its file"
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead(Finding):
+    """The database is ahead of this source: applied after all that it knows, with nothing pending."""
+
+    def __str__(self) -> str:
+        """Say what is wrong and what to do."""
+        return f"{self.version}_{self.name}: applied by a newer release. Deploy a release that knows it"
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfOrder(Finding):
+    """A pending migration stands before one that is applied already."""
+
+    applied: str
+
+    def __str__(self) -> str:
+        """Say what is wrong and what to do."""
+        return (
+            f"{self.version}_{self.name}: pending, but it stands before {self.applied}, which is applied. Give it a "
+            "newer version, or allow OutOfOrder"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished(Finding):
+    """A non-transactional step began and did not end: its process was killed, or a statement failed."""
+
+    direction: Direction
+    #: The number of the statement that failed, or of the one in doubt.
+    statement: int | None = None
+    #: Whether it is unknown if that statement took effect.
+    in_doubt: bool = False
+    error: str | None = None
+
+    def __str__(self) -> str:
+        """Say what is wrong and what to do."""
+        what = f"{self.version}_{self.name}: its {self.direction} script began and did not end"
+        call = f'resolve("{self.version}", statement={self.statement}, applied=..., reason=...)'
+        if self.in_doubt:
+            return (
+                f"{what}; statement {self.statement} was sent, and whether it took effect is not known"
+                f"{f' ({self.error})' if self.error else ''}. Look at the database, say which is true with {call}, "
+                "then call resume()"
+            )
+        if self.statement is not None:
+            return (
+                f"{what}: statement {self.statement} failed with: {self.error}. Correct that statement in the script "
+                "and call resume(); what ran before it stays"
+            )
+        return f"{what}. No statement is in doubt: call resume() to go on where it stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One migration in one direction."""
+
+    migration: Migration
+    direction: Direction
+    #: What is known of its script; filled in when the plan is checked.
+    script: Script | None = field(default=None, repr=False)
+    #: Whether its statements and its record commit together; also filled in then.
+    transactional: bool = True
+
+    @property
+    def body(self) -> Body:
+        """The script that this step runs."""
+        body = self.migration.up if self.direction == "up" else self.migration.down
+        assert body is not None  # noqa: S101 - the planner refuses steps without a way back
+        return body
+
+    def __str__(self) -> str:
+        """Return migration and direction."""
+        return f"{self.migration} {self.direction}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps that would run, decided in advance. Making one writes nothing."""
+
+    steps: tuple[Step, ...]
+    #: The ledger's last `seq` that it was made from; apply() refuses the plan once that has moved.
+    head: int
+    #: Findings that were tolerated.
+    findings: tuple[Finding, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to do."""
+        return bool(self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A step that ran to its end and is in the ledger."""
+
+    step: Step
+    record: Record
+    statements: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened: the steps that ran and are recorded, in order."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    #: Wall time of the whole call, waiting included.
+    seconds: float = 0.0
+
+    def __bool__(self) -> bool:
+        """Tell whether anything ran."""
+        return bool(self.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEntry:
+    """One migration, as source and ledger see it."""
+
+    version: str
+    name: str
+    state: Literal["applied", "pending", "unfinished"]
+    #: None: the source does not know it.
+    migration: Migration | None
+    #: The record that made it applied or unfinished.
+    record: Record | None
+    finding: Finding | None = None
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        note = f"  ({type(self.finding).__name__})" if self.finding else ""
+        return f"{self.state:<10} {self.version}_{self.name}{note}"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Every migration that source or ledger knows, in history order."""
+
+    entries: tuple[StatusEntry, ...]
+    findings: tuple[Finding, ...]
+    #: Findings that are not tolerated.
+    errors: tuple[Finding, ...]
+
+    @property
+    def applied(self) -> tuple[StatusEntry, ...]:
+        """What is applied now."""
+        return tuple(entry for entry in self.entries if entry.state == "applied")
+
+    @property
+    def pending(self) -> tuple[StatusEntry, ...]:
+        """What is not applied yet."""
+        return tuple(entry for entry in self.entries if entry.state == "pending")
+
+    @property
+    def is_current(self) -> bool:
+        """Nothing is pending, and there is no finding that is not tolerated."""
+        return not self.errors and all(entry.state == "applied" for entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Event: another migrator holds the lock; said again at every change and about once in 10 seconds."""
+
+    seconds: float
+    holder: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """Event: a step is about to run. Raising from `on_event` here fails the step before its first statement."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class StatementFinished:
+    """Event: a statement of a step ran; in a transaction it is not committed yet."""
+
+    step: Step
+    #: Its number in the script, and how many there are to run.
+    ordinal: int
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """Event: a step ran; it is committed once the call of `on_event` has returned, unless it says so itself."""
+
+    outcome: Outcome
+
+
+Event = Waiting | StepStarted | StatementFinished | StepFinished

@@ -1,0 +1,266 @@
+"""What should run: decided from values alone.
+
+Law of this file: no database, no clock, no files. A source's migrations and a ledger's records come in, findings and
+steps come out; the same values always give the same plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from dbmigrate.errors import LedgerError, TargetError
+from dbmigrate.model import Ahead, Edited, Finding, Missing, OutOfOrder, Status, StatusEntry, Step, Unfinished
+from dbmigrate.script import ALGORITHM
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from dbmigrate.model import Direction, JournalEntry, Migration, Record
+
+#: The target of a downgrade that takes everything back.
+BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a ledger's records add up to."""
+
+    #: The record that made each version applied, in order of application.
+    applied: Mapping[str, Record]
+    #: The record of a non-transactional step that began and did not end.
+    unfinished: Record | None
+    #: The last `seq`, 0 if there is none.
+    head: int
+    #: The last chain value, None if there is none.
+    chain: str | None
+
+
+def chain_of(previous: str | None, record: Record) -> str:
+    """Return the chain value of a record: SHA-256 over the previous value and the columns up to `down_checksum`.
+
+    Times, names of people and reasons stay outside, so that a printed script can compute it. A text can hold the
+    separator only if somebody forged it, and then the number of separators gives it away.
+    """
+    columns = (
+        previous or "",
+        str(record.seq),
+        record.version,
+        record.name,
+        record.action,
+        record.checksum or "",
+        record.fingerprint or "",
+        record.down_checksum or "",
+    )
+    return ALGORITHM + sha256("\x1f".join(columns).encode()).hexdigest()
+
+
+def linked(previous: History | Record | None, record: Record) -> Record:
+    """Return the record with the `chain` that it must have behind `previous`."""
+    return replace(record, chain=chain_of(previous.chain if previous else None, record))
+
+
+def fold(records: Iterable[Record]) -> History:
+    """Return what the records add up to, having checked that none was edited, inserted or deleted between others.
+
+    Raises LedgerError naming the first record that does not fit. Deleting the newest records cannot be seen, and
+    whoever can write the table can compute the chain anew: it shows accidents, not attacks.
+    """
+    applied: dict[str, Record] = {}
+    unfinished: Record | None = None
+    head, chain = 0, None
+    for record in records:
+        if record.chain is not None:
+            if record.seq != head + 1 or record.chain != chain_of(chain, record):
+                raise LedgerError(_tampered(record, head))
+            chain = record.chain
+        head = record.seq
+        if record.action in ("up", "baseline", "resolve_applied"):
+            if unfinished is None or unfinished.action == "begin_up":
+                applied[record.version] = record
+            unfinished = None
+        elif record.action in ("down", "resolve_unapplied"):
+            applied.pop(record.version, None)
+            unfinished = None
+        elif record.action in ("begin_up", "begin_down"):
+            unfinished = record
+        else:
+            raise LedgerError(
+                f"the ledger's record {record.seq} ({record}) has the action {record.action!r}, which this version of "
+                "dbmigrate does not know. Upgrade dbmigrate; nothing was run"
+            )
+    return History(applied, unfinished, head, chain)
+
+
+def _tampered(record: Record, head: int) -> str:
+    what = "was edited" if record.seq == head + 1 else f"does not follow record {head}: a record was deleted"
+    return (
+        f"the ledger's record {record.seq} ({record}, {record.action}) {what}, or one before it was. The ledger is "
+        "append-only; restore it from a backup of the table. Nothing was run"
+    )
+
+
+def changed(migrations: Iterable[Migration], history: History) -> tuple[Migration, ...]:
+    """Return the applied migrations whose up script has another checksum: their fingerprints decide."""
+    applied = history.applied
+    return tuple(
+        m
+        for m in migrations
+        if (record := applied.get(m.version)) and record.checksum and record.checksum != m.up.checksum
+    )
+
+
+def compare(
+    migrations: Sequence[Migration],
+    history: History,
+    fingerprints: Mapping[str, str],
+    journal: Sequence[JournalEntry] = (),
+) -> tuple[Finding, ...]:
+    """Return every disagreement between a source and a ledger, over the whole history.
+
+    `fingerprints` has those of the migrations that `changed` returned; `journal` has the entries of the unfinished
+    step, if there is one.
+    """
+    applied, findings = history.applied, list[Finding]()
+    known = {m.version for m in migrations}
+    begun = history.unfinished.version if history.unfinished else None
+    pending = [m for m in migrations if m.version not in applied and m.version != begun]
+    findings += [Edited(m.version, m.name) for m in changed(migrations, history) if _is_edited(m, history, fingerprints)]
+    unknown = [record for version, record in applied.items() if version not in known]
+    if unknown:
+        newest = max((r.seq for v, r in applied.items() if v in known), default=None)
+        is_ahead = not pending and newest is not None and all(r.seq > newest for r in unknown)
+        kind = Ahead if is_ahead else Missing
+        findings += [kind(record.version, record.name) for record in unknown]
+    if pending:
+        last = max((i for i, m in enumerate(migrations) if m.version in applied), default=-1)
+        findings += [
+            OutOfOrder(m.version, m.name, str(migrations[last]))
+            for m in migrations[: max(last, 0)]
+            if m.version not in applied and m.version != begun
+        ]
+    if history.unfinished is not None:
+        findings.append(unfinished(history.unfinished, journal))
+    return tuple(findings)
+
+
+def _is_edited(migration: Migration, history: History, fingerprints: Mapping[str, str]) -> bool:
+    recorded = history.applied[migration.version].fingerprint
+    return recorded is None or recorded != fingerprints.get(migration.version)
+
+
+def unfinished(record: Record, journal: Sequence[JournalEntry]) -> Unfinished:
+    """Say of a step that began and did not end which statement failed or is in doubt.
+
+    At most one can be: each is journalled as started before it is sent, and as done or failed before the next one is.
+    """
+    last = journal[-1] if journal else None
+    direction: Direction = "up" if record.action == "begin_up" else "down"
+    if last is None or last.state == "done":
+        return Unfinished(record.version, record.name, direction)
+    return Unfinished(record.version, record.name, direction, last.ordinal, last.state == "started", last.error)
+
+
+def find(version: str, migrations: Sequence[Migration]) -> Migration:
+    """Return the migration of a version.
+
+    Raises TargetError listing near misses. Nothing is guessed: `42` does not mean `0042`.
+    """
+    for migration in migrations:
+        if migration.version == version:
+            return migration
+    names = {text: str(m) for m in migrations for text in (str(m), m.version, m.name)}
+    near = dict.fromkeys(names[text] for text in get_close_matches(version, names, n=3, cutoff=0.5))
+    near |= dict.fromkeys(str(m) for m in migrations if version.lstrip("0") == m.version.lstrip("0"))
+    hint = f"did you mean the version of {' or '.join(near)}?" if near else "status() lists the versions there are"
+    raise TargetError(f"there is no migration with version {version!r}: {hint} Nothing was run")
+
+
+def upgrade_steps(migrations: Sequence[Migration], history: History, to: str | None = None) -> tuple[Step, ...]:
+    """Return everything pending, at or before `to` in the source's order."""
+    last = len(migrations) if to is None else migrations.index(find(to, migrations)) + 1
+    return tuple(Step(m, "up") for m in migrations[:last] if m.version not in history.applied)
+
+
+def downgrade_steps(
+    migrations: Sequence[Migration], history: History, *, to: str | None = None, steps: int = 1
+) -> tuple[Step, ...]:
+    """Return what a downgrade takes back, in reverse order of application.
+
+    `to`: everything applied that stands after it in the source ("base": everything above the baseline); without it
+    the last `steps`. Raises TargetError when something on the way cannot be taken back, naming all of it.
+    """
+    newest_first = list(reversed(history.applied.values()))
+    if to is None or to == BASE:
+        above = [record for record in newest_first if record.action != "baseline"]
+        count = len(above) if to == BASE else steps
+        if count > len(above):
+            floor = " above the baseline" if len(above) < len(newest_first) else ""
+            raise TargetError(f"{count} steps back, but only {len(above)} applied{floor}. Nothing was run")
+        chosen = above[:count]
+    else:
+        target = find(to, migrations)
+        place = {m.version: i for i, m in enumerate(migrations)}
+        since = history.applied[to].seq if to in history.applied else -1
+        chosen = _after(newest_first, place, place[target.version], since)
+    return tuple(Step(m, "down") for m in _reversible(chosen, migrations))
+
+
+def _after(records: Iterable[Record], place: Mapping[str, int], target: int, since: int) -> list[Record]:
+    """Return the records of what stands after the target; what the source does not know counts by when it ran."""
+    return [r for r in records if (place[r.version] > target if r.version in place else r.seq > since)]
+
+
+def _reversible(records: Sequence[Record], migrations: Sequence[Migration]) -> list[Migration]:
+    known = {m.version: m for m in migrations}
+    stuck = [
+        f"{r} ({'no down script' if r.version in known else 'not in the source'})"
+        for r in records
+        if r.version not in known or known[r.version].down is None
+    ]
+    if stuck:
+        raise TargetError(f"no way back through {', '.join(stuck)}. Nothing was run")
+    return [known[r.version] for r in records]
+
+
+def tolerate(findings: Iterable[Finding], allow: Collection[type[Finding]]) -> tuple[Finding, ...]:
+    """Return the findings that are not allowed; an unfinished step never is."""
+    return tuple(f for f in findings if isinstance(f, Unfinished) or not isinstance(f, tuple(allow)))
+
+
+def make_status(
+    migrations: Sequence[Migration],
+    history: History,
+    findings: tuple[Finding, ...],
+    allow: Collection[type[Finding]],
+) -> Status:
+    """Return every migration that source or ledger knows: the source's order, unknown ones behind what ran before."""
+    by_version = {finding.version: finding for finding in findings}
+    begun = history.unfinished
+    known = {m.version for m in migrations}
+    strangers: dict[str | None, list[Record]] = {}
+    behind: str | None = None
+    for version, record in history.applied.items():
+        if version in known:
+            behind = version
+        else:
+            strangers.setdefault(behind, []).append(record)
+
+    def unknown(version: str | None) -> list[StatusEntry]:
+        found = strangers.get(version, ())
+        return [StatusEntry(r.version, r.name, "applied", None, r, by_version.get(r.version)) for r in found]
+
+    entries = unknown(None)
+    for m in migrations:
+        finding = by_version.get(m.version)
+        if begun is not None and begun.version == m.version:
+            entries.append(StatusEntry(m.version, m.name, "unfinished", m, begun, finding))
+        else:
+            record = history.applied.get(m.version)
+            entries.append(StatusEntry(m.version, m.name, "applied" if record else "pending", m, record, finding))
+        entries += unknown(m.version)
+    if begun is not None and begun.version not in known:
+        entries.append(StatusEntry(begun.version, begun.name, "unfinished", None, begun, by_version[begun.version]))
+    return Status(tuple(entries), findings, tolerate(findings, allow))

@@ -1,0 +1,257 @@
+"""A migration script as a value: its checksum, its directives, what its statements are, what is wrong with it.
+
+Law of this file: pure functions of text. What a statement does to a transaction or a session is a dialect's knowledge,
+so it comes in as a function (`traits_of`); what follows from it for the whole script is decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal
+
+from dbmigrate.scanner import Grammar, ScriptError, Statement, position, statements, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ALGORITHM = "sha256:"
+
+_DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
+_SQLX_DIRECTIVE = re.compile(r"--[ \t]*no-transaction\s*\Z")
+_DIRECTIVES = ("no-transaction", "foreign-keys=off")
+#: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart).
+_NOTHING = re.compile(rb"(?:\s++|--[^\n]*+|/\*(?:[^*]++|\*(?!/))*+\*/|;)*+")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What one statement does to the transaction and the session that it runs in."""
+
+    #: Transaction control: it opens, ends, or otherwise steers a transaction.
+    control: Literal["begin", "commit", "other"] | None = None
+    #: It takes effect, or not, together with the transaction around it.
+    atomic: bool = True
+    #: It cannot run inside a transaction.
+    outside: bool = False
+    #: It changes the session: "set" can be repeated in another session, "lost" cannot (a temporary table); "unknown"
+    #: calls something that might.
+    session: Literal["set", "lost", "unknown"] | None = None
+    #: The database commits what came before it, before it takes effect, even when it then fails.
+    commits_before: bool = False
+    #: It may leave part of its effect behind when the server reports an error.
+    partial: bool = False
+    #: It switches SQLite's foreign keys.
+    foreign_keys: bool | None = None
+    #: Why it cannot run in a migration, and what to do instead.
+    refused: str | None = None
+
+
+PLAIN = Traits()
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a source: where, and what to do about it."""
+
+    origin: str
+    line: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        """Return `origin:line: reason`, without control characters."""
+        place = self.origin if self.line is None else f"{self.origin}:{self.line}"
+        return printable(f"{place}: {self.reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What is known of a script after one look at all of its statements."""
+
+    fingerprint: str
+    #: Ordinals of the first and the last statement to run; a BEGIN ... COMMIT around the file is left out.
+    first: int
+    last: int
+    #: Its author asked for no transaction (a directive, or metadata.toml).
+    no_transaction: bool
+    #: SQLite's foreign keys are switched off around it.
+    foreign_keys_off: bool
+    #: Every statement takes effect or not together with its transaction.
+    atomic: bool
+    #: A statement may have changed the session.
+    changes_session: bool
+    problems: tuple[Problem, ...] = field(default=(), repr=False)
+
+    @property
+    def count(self) -> int:
+        """The number of statements to run."""
+        return self.last - self.first + 1
+
+
+def decode(data: bytes) -> tuple[str, str | None]:
+    """Turn a file into the text that is sent; also say what is wrong with it.
+
+    UTF-8, strictly; one byte order mark is dropped; line ends stay as they are. A NUL byte is refused since some
+    drivers silently send only the text before it, a bare carriage return since it ends a comment in some databases
+    and not in others.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "", "the file is UTF-16: save it as UTF-8"
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        return "", f"NUL byte in line {line}: save the file as UTF-8 text"
+    if b"\r" in data and (bare := data.replace(b"\r\n", b"\n\n").find(b"\r")) >= 0:
+        line = data.count(b"\n", 0, bare) + 1
+        return "", f"carriage return without line feed in line {line}: use LF or CRLF line ends"
+    try:
+        return data.decode("utf-8-sig"), None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return "", f"not UTF-8 in line {line} (byte 0x{data[error.start]:02x}): save the file as UTF-8"
+
+
+def checksum(data: bytes) -> str:
+    """Return SHA-256 of a script's bytes without byte order mark and with CRLF as LF, with its tag."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    return ALGORITHM + sha256(data.replace(b"\r\n", b"\n") if b"\r" in data else data).hexdigest()
+
+
+def is_blank(data: bytes) -> bool:
+    """Tell whether a script holds nothing but space and comments."""
+    found = _NOTHING.match(data.removeprefix(b"\xef\xbb\xbf"))
+    return found is not None and found.end() == len(data.removeprefix(b"\xef\xbb\xbf"))
+
+
+def fingerprint(text: str, grammar: Grammar) -> str:
+    """Return SHA-256 over the tokens, without space and comments but with directives, with its tag.
+
+    Raises ScriptError as `tokens` does.
+    """
+    digest = sha256()
+    for kind, piece, _ in tokens(text, grammar):
+        if kind != "space" and (kind != "comment" or _directive(piece) is not None):
+            digest.update(piece.replace("\r\n", "\n").encode())
+            digest.update(b"\0")
+    return ALGORITHM + digest.hexdigest()
+
+
+def _directive(comment: str) -> str | None:
+    if _SQLX_DIRECTIVE.match(comment):
+        return "no-transaction"
+    found = _DIRECTIVE.match(comment)
+    return found["word"] if found else None
+
+
+def inspect(
+    text: str, grammar: Grammar, traits_of: Callable[[Statement], Traits], *, origin: str, transaction: bool = True
+) -> Script:
+    """Look at a whole script before any of it runs, holding one statement at a time.
+
+    `transaction` is what a file beside the script says (metadata.toml). Nothing is raised: what is wrong with the
+    script is in `problems`, each with its line.
+    """
+    problems: list[Problem] = []
+    directives = _read_directives(text, grammar, origin, problems)
+    marked: list[tuple[Statement, Traits]] = []
+    atomic, changes, last = True, False, 0
+    outside: Statement | None = None
+    try:
+        for statement in statements(text, grammar):
+            last = statement.ordinal
+            traits = traits_of(statement)
+            if traits is PLAIN:
+                continue
+            if traits.refused is not None:
+                problems.append(Problem(origin, statement.line, traits.refused))
+            if traits.control is not None or traits.foreign_keys is not None:
+                marked.append((statement, traits))
+            outside = outside or (statement if traits.outside else None)
+            atomic = atomic and traits.atomic
+            changes = changes or traits.session is not None
+        mark = fingerprint(text, grammar)
+    except ScriptError as error:
+        problems.append(Problem(origin, error.line, error.reason))
+        return Script("", 1, last, not transaction, False, atomic, changes, tuple(problems))
+    no_transaction = not transaction or "no-transaction" in directives
+    first, last, foreign_keys_off, wrapped = _unwrap(marked, last)
+    if outside is not None and not no_transaction:
+        reason = (
+            f"{' '.join(outside.head[:3])} cannot run in a transaction: put the line -- dbmigrate: no-transaction at the "
+            "head of the file"
+        )
+        problems.append(Problem(origin, outside.line, reason))
+    if wrapped and no_transaction:
+        reason = "BEGIN ... COMMIT around a script that is marked no-transaction: keep one of the two"
+        problems.append(Problem(origin, marked[0][0].line, reason))
+    for statement, traits in marked:
+        if first <= statement.ordinal <= last:
+            problems.append(Problem(origin, statement.line, _misplaced(statement, traits)))
+    off = foreign_keys_off or "foreign-keys=off" in directives
+    if off and no_transaction:
+        reason = "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two"
+        problems.append(Problem(origin, None, reason))
+    return Script(mark, first, last, no_transaction, off, atomic, changes, tuple(problems))
+
+
+def _unwrap(marked: list[tuple[Statement, Traits]], last: int) -> tuple[int, int, bool, bool]:
+    """Drop `PRAGMA foreign_keys` and then `BEGIN ... COMMIT` around a script: first, last, switched off, wrapped."""
+    at = {statement.ordinal: traits for statement, traits in marked}
+    first, switched, wrapped = 1, False, False
+    if first in at and at[first].foreign_keys is False:
+        first, switched = 2, True
+        if last in at and at[last].foreign_keys is True:
+            last -= 1
+    if first in at and at[first].control == "begin" and last in at and at[last].control == "commit":
+        first, last, wrapped = first + 1, last - 1, True
+    return first, last, switched, wrapped
+
+
+def _misplaced(statement: Statement, traits: Traits) -> str:
+    if traits.foreign_keys is not None:
+        return (
+            "SQLite ignores PRAGMA foreign_keys inside a transaction, and every migration runs in one: open the file "
+            "with PRAGMA foreign_keys=OFF, or with the comment -- dbmigrate: foreign-keys=off"
+        )
+    return (
+        f"{' '.join(statement.head[:2])} in a migration: the transaction is dbmigrate's, with the ledger row in it. "
+        "Leave it out, or open the file with BEGIN and close it with COMMIT, or split the migration here"
+    )
+
+
+def _read_directives(text: str, grammar: Grammar, origin: str, problems: list[Problem]) -> set[str]:
+    """Return the directives at the head of a script; unknown and misplaced ones are problems."""
+    if "dbmigrate:" not in text and "no-transaction" not in text:
+        return set()
+    found: set[str] = set()
+    head = True
+    try:
+        for kind, piece, place in tokens(text, grammar):
+            if kind != "comment":
+                head = head and kind == "space"
+                continue
+            word = _directive(piece)
+            if word is None or (not head and _SQLX_DIRECTIVE.match(piece)):
+                continue
+            line = position(text, place)[0]
+            if word not in _DIRECTIVES:
+                near = get_close_matches(word, _DIRECTIVES, 1) or _DIRECTIVES
+                problems.append(Problem(origin, line, f"unknown directive {word!r}; did you mean {near[0]!r}?"))
+            elif not head:
+                problems.append(Problem(origin, line, f"the directive {word!r} must stand above the first statement"))
+            else:
+                found.add(word)
+    except ScriptError:
+        return found  # `statements` meets the same error, and reports it
+    return found
+
+
+def selected(text: str, grammar: Grammar, script: Script) -> Iterator[Statement]:
+    """Yield the statements of a script that are to run, in order."""
+    for statement in statements(text, grammar):
+        if script.first <= statement.ordinal <= script.last:
+            yield statement
+
+
+def printable(text: str) -> str:
+    """Return text without control characters, so that a file name cannot steer a terminal; line ends stay."""
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
