@@ -75,7 +75,7 @@ def locked(run: Run, key: str) -> Iterator[None]:
     if run.dialect.begin_is_the_lock:
         yield
         return
-    wait_for(run, lambda: run.dialect.try_lock(run.connection, key), key)
+    wait_for(run, lambda: run.dialect.try_lock(run.connection, key), lambda: run.dialect.holder(run.connection, key))
     try:
         yield
     finally:
@@ -84,8 +84,11 @@ def locked(run: Run, key: str) -> Iterator[None]:
             run.dialect.unlock(run.connection, key)
 
 
-def wait_for(run: Run, attempt: Callable[[], bool], key: str = "") -> None:
-    """Repeat an attempt until it succeeds. A new row in ledger or journal restarts the clock."""
+def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | None] = lambda: None) -> None:
+    """Repeat an attempt until it succeeds. A new row in ledger or journal restarts the clock.
+
+    Raises MigrationInProgress when there was none for `acquire_timeout` seconds; `holder` says who is in the way.
+    """
     begun = since = time.monotonic()
     said, pause = begun - _REMIND, _FIRST_WAIT
     seen: tuple[int, int] | None = None
@@ -95,15 +98,15 @@ def wait_for(run: Run, attempt: Callable[[], bool], key: str = "") -> None:
         if progress != seen:
             seen, since = progress, now
         elif now - since > run.acquire_timeout:
-            holder = run.dialect.holder(run.connection, key)
+            who = holder()
             raise MigrationInProgress(
-                f"another migrator made no progress for {run.acquire_timeout:g} s"
-                f"{f': {holder}' if holder else ''}. Nothing was run here; call again when it has ended",
-                holder=holder,
+                f"another migrator made no progress for {run.acquire_timeout:g} s{f': {who}' if who else ''}. Nothing "
+                "was run here; call again when it has ended",
+                holder=who,
             )
         if now - said >= _REMIND:
             said = now
-            run.emit(Waiting(now - begun, run.dialect.holder(run.connection, key)))
+            run.emit(Waiting(now - begun, holder()))
         time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, so that waiters spread out
         pause = min(pause * 1.5, _LONGEST_WAIT)
 
@@ -344,7 +347,7 @@ class _Journal:
     """The journal of one step: what is known, and what of it is not written yet."""
 
     def __init__(self, run: Run, record: Record, known: Sequence[JournalEntry]) -> None:
-        self.run, self.record = run, record
+        self.run, self.record, self.resumed = run, record, bool(known)
         self.entries, self.unwritten = list(known), list[JournalEntry]()
         self.is_open = False
 
@@ -405,7 +408,7 @@ def _interrupted(run: Run, tracker: _Tracker, journal: _Journal, error: BaseExce
         journal.entries = [e for e in journal.entries if not (e.ordinal == statement.ordinal and e.state == "done")]
         journal.add(statement, "started" if partial else "failed", run.dialect.message(error))
     journal.write_missing()
-    if not partial and not any(entry.state == "done" for entry in journal.entries):
+    if not journal.resumed and not partial and not any(entry.state == "done" for entry in journal.entries):
         _nothing_happened(run, tracker.step, journal.record)
         return failure(run, tracker, error, "No statement of the step took effect", rolled_back=True)
     finding = unfinished(journal.record, journal.entries)

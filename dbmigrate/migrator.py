@@ -23,7 +23,6 @@ from dbmigrate.errors import (
     ConfigurationError,
     HistoryError,
     LedgerConflict,
-    MigrationInProgress,
     NotCurrent,
     SourceError,
     StalePlan,
@@ -460,12 +459,10 @@ class Migrator:
         begun = survey.history.unfinished
         if begun is None:
             raise TargetError("no step is unfinished. Nothing was run")
-        if begun.session is not None and self._dialect.is_alive(run.connection, begun.session):
-            raise MigrationInProgress(
-                f"{begun} is being run by {begun.applied_by} in session {begun.session}, which is still there. Nothing "
-                "was run here; call again when it has ended",
-                holder=begun.session,
-            )
+        session = begun.session
+        if session is not None:  # the server may give up a session's locks a moment before the session
+            who = f"session {session} of {begun.applied_by}, which began {begun}, is still there"
+            wait_for(run, lambda: not self._dialect.is_alive(run.connection, session), lambda: who)
         return begun
 
     @contextmanager

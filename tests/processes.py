@@ -1,0 +1,119 @@
+"""Processes of the tests: many at once, or one that kills itself at a chosen boundary.
+
+They are forked from a server process that has imported what they need and holds no connection.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+
+from dbmigrate import Migrator
+from dbmigrate.dialects import dialect_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from dbmigrate.dialects import Dialect
+    from dbmigrate.execute import Run
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.preloaded"])
+
+#: No process of a test takes longer than that, in seconds.
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one process of a race has to say."""
+
+    applied: list[str]
+    is_current: bool
+    error: str | None = None
+
+
+def unlocked(dialect: Dialect) -> Dialect:
+    """Return a dialect whose lock keeps nobody out, so that only the ledger's key is left."""
+    base = type(dialect)
+
+    class Unlocked(base):  # type: ignore[valid-type,misc]
+        """The same database without its lock."""
+
+        def try_lock(self, connection: sqlalchemy.Connection, key: str) -> bool:  # noqa: ARG002
+            """Pretend."""
+            return True
+
+        def unlock(self, connection: sqlalchemy.Connection, key: str) -> None:
+            """Pretend."""
+
+    return Unlocked()
+
+
+def race(count: int, url: sqlalchemy.URL, source: Any, *, lock: bool = True) -> list[Answer]:
+    """Let many processes call upgrade() at the same instant; return what each of them says."""
+    barrier = _CONTEXT.Barrier(count)
+    answers: Any = _CONTEXT.Queue()
+    address = url.render_as_string(hide_password=False)
+    runners = [
+        _CONTEXT.Process(target=_racer, args=(barrier, answers, address, str(source), lock))
+        for _ in range(count)
+    ]
+    for runner in runners:
+        runner.start()
+    try:
+        return [answers.get(timeout=PATIENCE) for _ in runners]
+    finally:
+        for runner in runners:
+            runner.join(10)
+            runner.kill()
+
+
+def _racer(barrier: Any, answers: Any, url: str, source: str, lock: bool) -> None:  # noqa: FBT001
+    try:
+        dialect = None if lock else unlocked(dialect_for(sqlalchemy.make_url(url)))
+        migrator = Migrator(url, source, dialect=dialect)
+        barrier.wait(PATIENCE)
+        report = migrator.upgrade()
+        applied = [o.step.migration.version for o in report.outcomes]
+        answers.put(Answer(applied, migrator.status().is_current))
+    except BaseException:  # noqa: BLE001 - whatever it is, the test wants to read it
+        answers.put(Answer([], is_current=False, error=traceback.format_exc()))
+
+
+def run_until(
+    boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Engine], object]
+) -> bool:
+    """Run a call in a process that kills itself (SIGKILL) at the given boundary; return whether it did.
+
+    A boundary is the moment before or the moment after anything is sent to the database: a
+    statement, a row of ledger or journal, BEGIN, COMMIT. They are counted from 0.
+    """
+    address = url.render_as_string(hide_password=False)
+    child = _CONTEXT.Process(target=_mortal, args=(boundary, address, call))
+    child.start()
+    child.join(PATIENCE)
+    if child.exitcode not in (0, -signal.SIGKILL):
+        child.kill()
+        raise AssertionError(f"the process at boundary {boundary} ended with {child.exitcode}")
+    return child.exitcode != 0
+
+
+def _mortal(boundary: int, url: str, call: Callable[[sqlalchemy.Engine], object]) -> None:
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    passed = iter(range(1_000_000))
+
+    def pass_boundary(*_: object) -> None:
+        if next(passed) == boundary:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sqlalchemy.event.listen(engine, "before_cursor_execute", pass_boundary)
+    sqlalchemy.event.listen(engine, "after_cursor_execute", pass_boundary)
+    call(engine)

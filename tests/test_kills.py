@@ -1,0 +1,171 @@
+"""Guarantees 1 to 3 under kill -9: the process dies at every boundary, one after the other.
+
+A boundary is the moment before or after anything is sent: BEGIN, a statement, a row of ledger or
+journal, COMMIT. After each kill come a blind `upgrade()` and, where it asks a person, what a person
+would do: look, `resolve()`, `resume()`. The end must be that of a run that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dbmigrate import HistoryError, Migrator, Unfinished
+from tests.conftest import empty
+from tests.processes import run_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import sqlalchemy
+
+    from tests.conftest import Database
+
+_DDL = {
+    "0001_users.up.sql": "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR(20));\n"
+    "INSERT INTO users VALUES (1, 'a%b');\nCREATE INDEX users_name ON users (name);\n",
+    "0001_users.down.sql": "DROP INDEX {index};\nDELETE FROM users;\nDROP TABLE users;\n",
+    "0002_rows.up.sql": "INSERT INTO users VALUES (2, 'x');\nINSERT INTO users VALUES (3, 'y');\n",
+    "0002_rows.down.sql": "DELETE FROM users WHERE id > 1;\n",
+    "0003_notes.up.sql": "CREATE TABLE notes (id INTEGER PRIMARY KEY);\n",
+    "0003_notes.down.sql": "DROP TABLE notes;\n",
+}
+_CONCURRENTLY = {
+    "0004_index.up.sql": "-- dbmigrate: no-transaction\nCREATE INDEX CONCURRENTLY users_lower ON users (lower(name));\n"
+    "UPDATE users SET name = name || '!';\nVACUUM users;\n",
+    "0004_index.down.sql": "-- dbmigrate: no-transaction\nDROP INDEX CONCURRENTLY users_lower;\n"
+    "UPDATE users SET name = rtrim(name, '!');\n",
+}
+#: How a person finds out whether a statement took effect: a query that counts something, and the count if it did.
+_EVIDENCE: dict[str, dict[tuple[str, str, int], tuple[str, int]]] = {
+    "sqlite": {},
+    "postgresql": {
+        ("0004", "up", 1): ("SELECT count(*) FROM pg_class WHERE relname = 'users_lower'", 1),
+        ("0004", "up", 3): ("SELECT 1", 0),  # VACUUM can be repeated
+        ("0004", "down", 1): ("SELECT count(*) FROM pg_class WHERE relname = 'users_lower'", 0),
+    },
+    "mariadb": {
+        ("0001", "up", 1): (
+            "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name = 'users'",
+            1,
+        ),
+        ("0001", "up", 3): (
+            "SELECT count(*) FROM information_schema.statistics WHERE table_schema = database() AND index_name = 'users_name'",
+            1,
+        ),
+        ("0001", "down", 1): (
+            "SELECT count(*) FROM information_schema.statistics WHERE table_schema = database() AND index_name = 'users_name'",
+            0,
+        ),
+        ("0001", "down", 3): (
+            "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name = 'users'",
+            0,
+        ),
+        ("0003", "up", 1): (
+            "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name = 'notes'",
+            1,
+        ),
+        ("0003", "down", 1): (
+            "SELECT count(*) FROM information_schema.tables WHERE table_schema = database() AND table_name = 'notes'",
+            0,
+        ),
+    },
+}
+
+
+def _write(folder: Path, kind: str) -> Path:
+    folder.mkdir()
+    files = _DDL | (_CONCURRENTLY if kind == "postgresql" else {})
+    index = "users_name ON users" if kind == "mariadb" else "users_name"
+    for name, sql in files.items():
+        (folder / name).write_text(sql.replace("{index}", index))
+    return folder
+
+
+def _clean(database: Database) -> None:
+    if database.server is not None:
+        empty(database.server, database.name)
+        return
+    from pathlib import Path
+
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        Path(database.name + suffix).unlink(missing_ok=True)
+
+
+def _upgrade(engine: sqlalchemy.Engine, folder: str) -> None:
+    Migrator(engine, folder).upgrade()
+
+
+def _downgrade(engine: sqlalchemy.Engine, folder: str) -> None:
+    Migrator(engine, folder).downgrade(to="base")
+
+
+def _state(database: Database) -> tuple[object, object]:
+    """Return the catalogue and data, and what the ledger says without times and sessions."""
+    ledger = database.query(
+        "SELECT seq, version, action, checksum, chain FROM dbmigrate_ledger ORDER BY seq"
+    )
+    return database.dump(exclude="dbmigrate_"), ledger
+
+
+def _recover(database: Database, folder: Path, call: str) -> int:
+    """Restart blindly; answer what a person is asked; return how often that was."""
+    migrator = Migrator(database.url, folder)
+    asked = 0
+    for _ in range(10):
+        try:
+            if call == "up":
+                migrator.upgrade()
+            elif migrator.status().applied or migrator.status().errors:
+                migrator.downgrade(to="base")
+        except HistoryError as error:
+            (finding,) = error.findings
+            assert isinstance(finding, Unfinished)
+            if finding.in_doubt:
+                asked += 1
+                assert finding.statement is not None
+                query, expected = _EVIDENCE[database.kind][
+                    finding.version, finding.direction, finding.statement
+                ]
+                applied = database.query(query) == [(expected,)]
+                migrator.resolve(
+                    finding.version, statement=finding.statement, applied=applied, reason="looked"
+                )
+            migrator.resume()
+        else:
+            return asked
+    raise AssertionError("it does not come to an end")
+
+
+@pytest.mark.parametrize("call", ["up", "down"])
+def test_killed_at_every_boundary(database: Database, tmp_path: Path, call: str) -> None:
+    """Whatever the boundary, the end is that of an undisturbed run, and at most one statement is asked about."""
+    folder = _write(tmp_path / "migrations", database.kind)
+    kill = partial({"up": _upgrade, "down": _downgrade}[call], folder=str(folder))
+
+    def prepare() -> None:
+        _clean(database)
+        if call == "down":
+            Migrator(database.url, folder).upgrade()
+
+    prepare()
+    getattr(Migrator(database.url, folder), "upgrade" if call == "up" else "downgrade")(
+        **({} if call == "up" else {"to": "base"})
+    )
+    expected = _state(database)
+
+    boundary, asked = 0, 0
+    while True:
+        prepare()
+        if not run_until(boundary, database.url, kill):
+            break
+        doubts = _recover(database, folder, call)
+        assert doubts <= 1
+        asked += doubts
+        assert _state(database) == expected, f"killed at boundary {boundary}"
+        boundary += 1
+
+    assert boundary > 30  # noqa: PLR2004 - the hook sees every statement
+    assert (asked > 0) == (database.kind != "sqlite")

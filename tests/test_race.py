@@ -1,0 +1,81 @@
+"""Guarantee 1: exactly once, however many start at the same instant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.processes import Answer, race
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Database
+
+PROCESSES = 32
+
+_SLEEP = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500000) "
+    "INSERT INTO slept SELECT max(i) FROM n",
+    "postgresql": "INSERT INTO slept SELECT 1 FROM pg_sleep(0.5)",
+    "mariadb": "INSERT INTO slept SELECT sleep(0.5)",
+}
+
+
+def _write_ddl(folder: Path, kind: str) -> list[str]:
+    versions = [f"{i:04}" for i in range(1, 51)]
+    for version in versions:
+        sql = f"CREATE TABLE t{version} (id INTEGER PRIMARY KEY);\nCREATE INDEX i{version} ON t{version} (id);\n"
+        if version == "0020":
+            sql = f"CREATE TABLE slept (n INTEGER);\n{_SLEEP[kind]};\n"
+        (folder / f"{version}_table.sql").write_text(sql)
+    return versions
+
+
+def _write_dml(folder: Path) -> list[str]:
+    versions = [f"{i:04}" for i in range(1, 21)]
+    for version in versions:
+        (folder / f"{version}_row.sql").write_text(f"INSERT INTO seen VALUES ({int(version)});\n")
+    return versions
+
+
+def _check(answers: list[Answer], versions: list[str]) -> None:
+    assert [a.error for a in answers if a.error] == []
+    assert sorted(v for a in answers for v in a.applied) == versions
+    assert all(a.is_current for a in answers)
+
+
+def test_many_processes_apply_each_migration_once(database: Database, tmp_path: Path) -> None:
+    """32 processes on an empty database: every migration once, nobody fails, all return current."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    versions = _write_ddl(folder, database.kind)
+
+    _check(race(PROCESSES, database.url, folder), versions)
+
+
+@pytest.mark.parametrize("lock", [True, False], ids=["locked", "unlocked"])
+def test_rows_are_inserted_once(database: Database, tmp_path: Path, *, lock: bool) -> None:
+    """20 migrations that only INSERT, where no "already exists" hides a second run."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    database.execute("CREATE TABLE seen (n INTEGER)")
+    versions = _write_dml(folder)
+
+    _check(race(PROCESSES, database.url, folder, lock=lock), versions)
+
+    assert sorted(n for (n,) in database.query("SELECT n FROM seen")) == [int(v) for v in versions]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_without_the_lock_the_ledger_is_enough(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """The same with the lock switched off, where DDL is transactional: the ledger's key decides."""
+    database: Database = request.getfixturevalue(kind)
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    versions = _write_ddl(folder, database.kind)
+
+    _check(race(PROCESSES, database.url, folder, lock=False), versions)
