@@ -1,0 +1,695 @@
+"""The calls of a Migrator, on every database."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy
+
+from dbmigrate import (
+    Ahead,
+    ConfigurationError,
+    Edited,
+    HistoryError,
+    LedgerError,
+    MemorySource,
+    MigrationFailed,
+    Migrator,
+    Missing,
+    NotCurrent,
+    OutOfOrder,
+    SourceError,
+    StalePlan,
+    StatementFinished,
+    StepFinished,
+    StepStarted,
+    TargetError,
+    Unfinished,
+    sql_migration,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dbmigrate import Event, Migration, Report, Status
+    from tests.conftest import Database
+
+USERS = sql_migration("1", "users", "CREATE TABLE users (id INTEGER PRIMARY KEY)", "DROP TABLE users")
+NOTES = sql_migration("2", "notes", "CREATE TABLE notes (id INTEGER PRIMARY KEY)", "DROP TABLE notes")
+ROWS = sql_migration("3", "rows", "INSERT INTO users VALUES (1)", "DELETE FROM users")
+ALL = (USERS, NOTES, ROWS)
+
+
+def migrator(database: Database, migrations: Sequence[Migration] = ALL, **options: object) -> Migrator:
+    """Return a migrator over migrations in memory."""
+    return Migrator(database.url, MemorySource(migrations), **options)  # type: ignore[arg-type]
+
+
+def ran(report: Report) -> list[str]:
+    """Return what a report says ran."""
+    return [str(outcome.step) for outcome in report.outcomes]
+
+
+def states(status: Status) -> list[tuple[str, str]]:
+    """Return versions and states."""
+    return [(entry.version, entry.state) for entry in status.entries]
+
+
+# -- upgrade
+
+
+def test_upgrade_applies_everything_pending_once(database: Database) -> None:
+    """All pending migrations run in order, and a second call runs nothing."""
+    assert ran(migrator(database).upgrade()) == ["1_users up", "2_notes up", "3_rows up"]
+    assert ran(migrator(database).upgrade()) == []
+    assert database.query("SELECT id FROM users") == [(1,)]
+    assert migrator(database).status().is_current
+
+
+def test_upgrade_to_includes_the_target(database: Database) -> None:
+    """upgrade(to=X) applies what is pending at or before X."""
+    assert ran(migrator(database).upgrade(to="2")) == ["1_users up", "2_notes up"]
+    assert ran(migrator(database).upgrade(to="1")) == []
+    assert states(migrator(database).status()) == [("1", "applied"), ("2", "applied"), ("3", "pending")]
+
+
+def test_unknown_target_lists_near_misses(database: Database) -> None:
+    """A target that names nothing is an error that names what may have been meant; nothing runs."""
+    with pytest.raises(TargetError, match="'03'.*3_rows"):
+        migrator(database).upgrade(to="03")
+    with pytest.raises(TargetError, match="'notse'.*2_notes"):
+        migrator(database).downgrade(to="notse")
+    assert database.tables() == []
+
+
+def test_source_order_is_history_order(database: Database) -> None:
+    """Versions are opaque: what the source returns first runs first."""
+    backwards = [sql_migration("b", "first", "CREATE TABLE x (a INT)"), sql_migration("a", "next", "DROP TABLE x")]
+
+    assert ran(migrator(database, backwards).upgrade()) == ["b_first up", "a_next up"]
+
+
+def test_all_in_one_transaction(sqlite: Database, postgresql: Database) -> None:
+    """transaction="all": a failure takes back the whole call."""
+    bad = (*ALL, sql_migration("4", "bad", "INSERT INTO nowhere VALUES (1)"))
+    for database in (sqlite, postgresql):
+        with pytest.raises(MigrationFailed) as caught:
+            migrator(database, bad, transaction="all").upgrade()
+        assert ran(caught.value.report) == []
+        assert set(database.tables()) <= {"dbmigrate_ledger", "dbmigrate_ledger_journal"}
+        assert ran(migrator(database, transaction="all").upgrade()) == ["1_users up", "2_notes up", "3_rows up"]
+
+
+def test_all_in_one_transaction_is_refused_where_it_cannot_be(mariadb: Database) -> None:
+    """transaction="all" with a step that is no transaction is refused before anything runs."""
+    with pytest.raises(ConfigurationError, match="1_users up, 2_notes up"):
+        migrator(mariadb, transaction="all").upgrade()
+    assert "users" not in mariadb.tables()
+
+
+# -- downgrade
+
+
+def test_downgrade_takes_back_the_newest_applications(database: Database) -> None:
+    """One step, several steps, to a version, and everything; the newest application first."""
+    migrator(database).upgrade()
+
+    assert ran(migrator(database).downgrade()) == ["3_rows down"]
+    migrator(database).upgrade()
+    assert ran(migrator(database).downgrade(steps=2)) == ["3_rows down", "2_notes down"]
+    migrator(database).upgrade()
+    assert ran(migrator(database).downgrade(to="1")) == ["3_rows down", "2_notes down"]
+    assert ran(migrator(database).downgrade(to="1")) == []
+    assert ran(migrator(database).downgrade(to="base")) == ["1_users down"]
+    assert {"users", "notes"} & set(database.tables()) == set()
+    assert ran(migrator(database).upgrade()) == ["1_users up", "2_notes up", "3_rows up"]
+
+
+def test_downgrade_follows_the_order_of_application(database: Database) -> None:
+    """What was applied late is taken back first, whatever its place in the source."""
+    migrator(database, (USERS, ROWS)).upgrade()
+    migrator(database, ALL, allow=frozenset({OutOfOrder})).upgrade()
+
+    assert ran(migrator(database).downgrade(steps=2)) == ["2_notes down", "3_rows down"]
+
+
+def test_irreversible_steps_are_refused_together(database: Database) -> None:
+    """An irreversible step on the way is refused before anything runs, and all of them are named."""
+    stuck = (USERS, sql_migration("2", "a", "CREATE TABLE a (x INT)"), sql_migration("3", "b", "DROP TABLE a"), NOTES)
+    stuck = (*stuck[:3], sql_migration("4", "notes", "CREATE TABLE notes (x INT)", "DROP TABLE notes"))
+    migrator(database, stuck).upgrade()
+
+    with pytest.raises(TargetError, match="3_b .no down script., 2_a .no down script."):
+        migrator(database, stuck).downgrade(to="base")
+    assert "notes" in database.tables()
+
+
+def test_too_many_steps_back_are_refused(database: Database) -> None:
+    """More steps than are applied is an error, not a guess."""
+    migrator(database).upgrade(to="1")
+
+    with pytest.raises(TargetError, match="3 steps back, but only 1 applied"):
+        migrator(database).downgrade(steps=3)
+    with pytest.raises(ConfigurationError):
+        migrator(database).downgrade(steps=0)
+    with pytest.raises(ConfigurationError):
+        migrator(database).downgrade(steps=1, to="1")
+
+
+def test_a_blank_down_script_is_a_way_back(database: Database) -> None:
+    """A zero-byte or comment-only down script has nothing to undo, and says so."""
+    blank = (
+        sql_migration("1", "a", "CREATE TABLE a (x INT)", ""),
+        sql_migration("2", "b", "CREATE TABLE b (x INT)", "-- nothing\n"),
+    )
+    migrator(database, blank).upgrade()
+
+    assert ran(migrator(database, blank).downgrade(to="base")) == ["2_b down", "1_a down"]
+    assert states(migrator(database, blank).status()) == [("1", "pending"), ("2", "pending")]
+
+
+# -- plan, apply, status, verify
+
+
+def test_planning_and_reading_write_nothing(database: Database) -> None:
+    """plan(), status() and verify() leave no ledger table, and on SQLite not even a file."""
+    m = migrator(database)
+
+    assert [str(step) for step in m.plan().steps] == ["1_users up", "2_notes up", "3_rows up"]
+    assert [str(step) for step in m.plan(to="1").steps] == ["1_users up"]
+    assert not m.status().is_current
+    with pytest.raises(NotCurrent) as caught:
+        m.verify()
+    assert caught.value.pending == ("1_users", "2_notes", "3_rows")
+    assert database.tables() == []
+
+
+def test_apply_carries_out_a_plan(database: Database) -> None:
+    """A plan runs as it is, and is stale as soon as the ledger has moved."""
+    plan = migrator(database).plan(to="2")
+
+    assert ran(migrator(database).apply(plan)) == ["1_users up", "2_notes up"]
+    with pytest.raises(StalePlan):
+        migrator(database).apply(plan)
+    migrator(database).verify  # noqa: B018 - exists
+    assert states(migrator(database).status())[2] == ("3", "pending")
+
+
+def test_verify_is_silent_when_current(database: Database) -> None:
+    """verify() returns when nothing is pending; Ahead is tolerated."""
+    migrator(database).upgrade()
+
+    migrator(database).verify()
+    migrator(database, (USERS, NOTES)).verify()
+    assert [type(f) for f in migrator(database, (USERS, NOTES)).status().findings] == [Ahead]
+
+
+# -- findings
+
+
+def test_an_edited_script_is_found(database: Database) -> None:
+    """A changed statement of an applied migration stops upgrade() before anything runs; a comment does not."""
+    migrator(database, (USERS,)).upgrade()
+    cosmetic = sql_migration("1", "users", "-- people\nCREATE  TABLE users\r\n(id INTEGER PRIMARY KEY);")
+    edited = sql_migration("1", "users", "CREATE TABLE users (id INTEGER PRIMARY KEY, name INT)")
+
+    assert migrator(database, (cosmetic,)).status().findings == ()
+    with pytest.raises(HistoryError) as caught:
+        migrator(database, (edited, NOTES)).upgrade()
+    assert caught.value.findings == (Edited("1", "users"),)
+    assert "notes" not in database.tables()
+    assert ran(migrator(database, (edited, NOTES), allow=frozenset({Edited})).upgrade()) == ["2_notes up"]
+
+
+def test_a_missing_migration_is_found(database: Database) -> None:
+    """An applied migration that the source does not know, with something pending, is missing."""
+    migrator(database, (USERS, NOTES)).upgrade()
+
+    with pytest.raises(HistoryError) as caught:
+        migrator(database, (USERS, ROWS)).upgrade()
+    assert caught.value.findings == (Missing("2", "notes"),)
+
+
+def test_an_empty_source_is_not_merely_behind(database: Database) -> None:
+    """A release that forgot its migrations does not pass for an older one."""
+    migrator(database).upgrade()
+
+    with pytest.raises(NotCurrent) as caught:
+        migrator(database, ()).verify()
+    assert [type(f) for f in caught.value.findings] == [Missing] * 3
+
+
+def test_out_of_order_is_found(database: Database) -> None:
+    """A pending migration before an applied one is an error unless it is allowed."""
+    migrator(database, (USERS, ROWS)).upgrade()
+
+    with pytest.raises(HistoryError) as caught:
+        migrator(database).upgrade()
+    assert caught.value.findings == (OutOfOrder("2", "notes", "3_rows"),)
+    assert ran(migrator(database, allow=frozenset({OutOfOrder})).upgrade()) == ["2_notes up"]
+
+
+def test_an_older_release_does_not_step_back_over_a_newer_one(database: Database) -> None:
+    """downgrade() in a source that does not know the newest migration is refused."""
+    migrator(database).upgrade()
+
+    with pytest.raises(TargetError, match="3_rows .not in the source."):
+        migrator(database, (USERS, NOTES)).downgrade()
+
+
+# -- failure
+
+
+def test_a_failure_leaves_nothing_where_ddl_is_transactional(sqlite: Database, postgresql: Database) -> None:
+    """A failed step rolls back whole, DDL included; fix and rerun."""
+    bad = sql_migration("2", "bad", "CREATE TABLE a (x INT);\nINSERT INTO a VALUES (1);\nINSERT INTO nowhere\nVALUES (1)")
+    for database in (sqlite, postgresql):
+        with pytest.raises(MigrationFailed) as caught:
+            migrator(database, (USERS, bad)).upgrade()
+        error = caught.value
+        assert (error.statement, error.line, error.rolled_back) == (3, 3, True)
+        assert ran(error.report) == ["1_users up"]
+        assert "a" not in database.tables()
+        assert "3 | INSERT INTO nowhere" in str(error)
+        assert "nothing of it is left" in str(error)
+        assert isinstance(error.__cause__, sqlalchemy.exc.DBAPIError)
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - our own
+        assert ran(migrator(database, (USERS, NOTES)).upgrade()) == ["2_notes up"]
+
+
+def test_the_caret_stands_where_the_server_points(postgresql: Database, mariadb: Database) -> None:
+    """Line and column come from the server's position, accents and CRLF included."""
+    text = "CREATE TABLE a (x INT);\r\n-- é😀\r\nSELECT 'é😀',\r\n   nothere FROM a;"
+    with pytest.raises(MigrationFailed) as caught:
+        migrator(postgresql, [sql_migration("1", "x", text)]).upgrade()
+    assert (caught.value.line, caught.value.column) == (4, 4)
+    assert "     4 |    nothere FROM a;\n       |    ^" in str(caught.value)
+
+    with pytest.raises(MigrationFailed) as caught:
+        migrator(mariadb, [sql_migration("1", "x", "SELECT 1;\nSELECT 1\n  FROM FROM;")]).upgrade()
+    assert caught.value.line == 3
+
+
+def test_mariadb_keeps_what_ran_and_resumes(mariadb: Database) -> None:
+    """A failed DDL script stays unfinished; corrected behind what ran, resume() goes on."""
+    bad = "CREATE TABLE a (x INT);\nCREATE TABLE a (x INT);\nCREATE TABLE b (x INT)"
+    good = bad.replace("CREATE TABLE a (x INT);\nCREATE TABLE b", "CREATE TABLE c (x INT);\nCREATE TABLE b")
+    with pytest.raises(MigrationFailed, match="statement 2 failed") as caught:
+        migrator(mariadb, [sql_migration("1", "x", bad)]).upgrade()
+    assert caught.value.rolled_back is False
+
+    m = migrator(mariadb, [sql_migration("1", "x", good)])
+    with pytest.raises(HistoryError) as found:
+        m.upgrade()
+    (finding,) = found.value.findings
+    assert isinstance(finding, Unfinished)
+    assert (finding.statement, finding.in_doubt) == (2, False)
+    edited = sql_migration("1", "x", good.replace("TABLE a (x INT)", "TABLE a (y INT)"))
+    with pytest.raises(HistoryError, match="ran already, and was edited since"):
+        migrator(mariadb, [edited]).resume()
+    assert ran(m.resume()) == ["1_x up"]
+    assert m.status().is_current
+    assert {"a", "b", "c"} <= set(mariadb.tables())
+    with pytest.raises(TargetError):
+        m.resume()
+
+
+def test_mariadb_first_statement_failed_is_nothing_done(mariadb: Database) -> None:
+    """If no statement of a step took effect it is not unfinished: correct and rerun."""
+    with pytest.raises(MigrationFailed, match="No statement of the step took effect") as caught:
+        migrator(mariadb, [sql_migration("1", "x", "DROP TABLE nowhere")]).upgrade()
+    assert caught.value.rolled_back is True
+    assert ran(migrator(mariadb, [sql_migration("1", "x", "CREATE TABLE a (x INT)")]).upgrade()) == ["1_x up"]
+
+
+def test_mariadb_resolve_says_what_is_true(mariadb: Database) -> None:
+    """A person finishes or undoes a step by hand, and says so with a reason."""
+    bad = [sql_migration("1", "x", "CREATE TABLE a (x INT);\nCREATE TABLE a (x INT)", "DROP TABLE a")]
+    m = migrator(mariadb, bad)
+    for applied, state in ((False, "pending"), (True, "applied")):
+        with pytest.raises(MigrationFailed):
+            m.upgrade()
+        with pytest.raises(TargetError, match="'2' is not unfinished"):
+            m.resolve("2", applied=True, reason="wrong one")
+        assert states(m.resolve("1", applied=applied, reason="by hand")) == [("1", state)]
+        if not applied:
+            mariadb.execute("DROP TABLE a")
+    assert mariadb.query("SELECT reason FROM dbmigrate_ledger WHERE action = 'resolve_applied'") == [("by hand",)]
+
+
+def test_session_settings_come_back_on_resume(mariadb: Database) -> None:
+    """SET statements that ran are repeated in the session that resumes."""
+    text = (
+        "SET foreign_key_checks = 0;\nCREATE TABLE child (id INT, p INT, FOREIGN KEY (p) REFERENCES parent (id));\n"
+        "{};\nINSERT INTO child VALUES (1, 7);\nCREATE TABLE parent (id INT PRIMARY KEY);"
+    )
+    with pytest.raises(MigrationFailed):
+        migrator(mariadb, [sql_migration("1", "x", text.format("CREATE TABLE child (id INT)"))]).upgrade()
+
+    migrator(mariadb, [sql_migration("1", "x", text.format("CREATE TABLE other (id INT)"))]).resume()
+
+    assert mariadb.query("SELECT p FROM child") == [(7,)]
+
+
+def test_resume_refuses_what_lived_in_the_lost_session(mariadb: Database) -> None:
+    """A temporary table that a later statement needs is gone: a person has to finish."""
+    text = "CREATE TEMPORARY TABLE t (x INT);\nCREATE TABLE a (x INT);\nCREATE TABLE a (x INT)"
+    with pytest.raises(MigrationFailed):
+        migrator(mariadb, [sql_migration("1", "x", text)]).upgrade()
+
+    with pytest.raises(HistoryError, match="ended with its session"):
+        migrator(mariadb, [sql_migration("1", "x", text.replace("a (x INT)", "b (x INT)").replace("b", "a", 1))]).resume()
+
+
+def test_non_transactional_steps_on_postgresql(postgresql: Database) -> None:
+    """CREATE INDEX CONCURRENTLY and VACUUM run statement by statement in a file marked no-transaction."""
+    text = "-- dbmigrate: no-transaction\nCREATE INDEX CONCURRENTLY i ON users (id);\nVACUUM users;\n"
+    m = migrator(postgresql, (USERS, sql_migration("2", "index", text, text.replace("CREATE INDEX", "DROP INDEX IF EXISTS").replace(" ON users (id)", ""))))
+
+    assert ran(m.upgrade()) == ["1_users up", "2_index up"]
+    assert postgresql.query("SELECT count(*) FROM pg_class WHERE relname = 'i'") == [(1,)]
+    assert ran(m.downgrade()) == ["2_index down"]
+    assert [a for (a,) in postgresql.query("SELECT action FROM dbmigrate_ledger ORDER BY seq")] == [
+        "up",
+        "begin_up",
+        "up",
+        "begin_down",
+        "down",
+    ]
+
+
+def test_statements_that_need_no_transaction_are_told_before(postgresql: Database, sqlite: Database) -> None:
+    """What can never run in a transaction is refused with its line before anything runs."""
+    bad = sql_migration("2", "x", "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON users (id)")
+    with pytest.raises(SourceError, match=r"2_x.up:2: CREATE INDEX CONCURRENTLY .*no-transaction"):
+        migrator(postgresql, (USERS, bad)).upgrade()
+    for text in ("VACUUM", "-- dbmigrate: no-transaction\nCREATE TABLE a (x INT)"):
+        with pytest.raises(SourceError):
+            migrator(sqlite, (USERS, sql_migration("2", "x", text))).upgrade()
+    assert postgresql.tables() == sqlite.tables() == []
+
+
+# -- transactions of authors
+
+
+def test_a_wrapper_of_begin_and_commit_is_dropped(database: Database) -> None:
+    """A file that opens with BEGIN and closes with COMMIT is one transaction, ours."""
+    text = "-- hello\nBEGIN;\nINSERT INTO users VALUES (2);\nCOMMIT;\n"
+    m = migrator(database, (USERS, sql_migration("2", "x", text)))
+
+    assert [o.statements for o in m.upgrade().outcomes] == [1, 1]
+
+
+@pytest.mark.parametrize("control", ["COMMIT", "ROLLBACK", "BEGIN"])
+def test_other_transaction_control_is_refused(database: Database, control: str) -> None:
+    """Any other transaction control is refused with its line, before anything runs."""
+    text = f"INSERT INTO users VALUES (2);\n{control};\nINSERT INTO users VALUES (3);"
+    with pytest.raises(SourceError, match=f"2_x.up:2: {control}") as caught:
+        migrator(database, (USERS, sql_migration("2", "x", text))).upgrade()
+    assert caught.value.line == 2
+    assert database.tables() == []
+
+
+def test_a_statement_that_ends_the_transaction_is_caught(sqlite: Database) -> None:
+    """INSERT OR ROLLBACK ends the transaction without a word; what follows must not run by itself."""
+    text = "INSERT INTO users VALUES (1);\nINSERT OR ROLLBACK INTO users VALUES (1);\nCREATE TABLE later (x);"
+    with pytest.raises(MigrationFailed):
+        migrator(sqlite, (USERS, sql_migration("2", "x", text))).upgrade()
+    assert sqlite.query("SELECT count(*) FROM users") == [(0,)]
+    assert "later" not in sqlite.tables()
+
+
+_REBUILD = """PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE new_parent (id INTEGER PRIMARY KEY, extra INT);
+INSERT INTO new_parent (id) SELECT id FROM parent;
+DROP TABLE parent;
+ALTER TABLE new_parent RENAME TO parent;
+{}
+COMMIT;
+PRAGMA foreign_keys=ON;
+"""
+_FAMILY = sql_migration(
+    "1",
+    "family",
+    "CREATE TABLE parent (id INTEGER PRIMARY KEY);"
+    "CREATE TABLE child (p INTEGER REFERENCES parent (id) ON DELETE CASCADE);"
+    "INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1)",
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [_REBUILD.format(""), "-- dbmigrate: foreign-keys=off\n" + _REBUILD.format("").split("TRANSACTION;")[1].split("COMMIT")[0]],
+    ids=["pragma", "directive"],
+)
+def test_a_rebuild_keeps_the_children(sqlite: Database, text: str) -> None:
+    """With foreign keys enforced a rebuild would delete the children; off means off, and on again after."""
+    engine = sqlite.engine()
+    sqlalchemy.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys=ON"))
+    seen: list[object] = []
+
+    Migrator(engine, MemorySource([_FAMILY, sql_migration("2", "rebuild", text)])).upgrade()
+
+    with engine.connect() as connection:
+        seen += connection.exec_driver_sql("PRAGMA foreign_keys").scalars()
+    assert seen == [1]
+    assert sqlite.query("SELECT p FROM child") == [(1,)]
+
+
+def test_foreign_keys_are_checked_before_commit(sqlite: Database) -> None:
+    """A rebuild that leaves orphans fails, and nothing of it is left."""
+    text = _REBUILD.format("DELETE FROM parent;")
+    with pytest.raises(MigrationFailed, match="child row 1 refers to parent"):
+        migrator(sqlite, [_FAMILY, sql_migration("2", "rebuild", text)]).upgrade()
+    assert sqlite.query("SELECT id FROM parent") == [(1,)]
+
+
+# -- sessions
+
+
+_LEAKS = {
+    "sqlite": [
+        ("PRAGMA recursive_triggers=ON", "CREATE TABLE seen AS SELECT * FROM pragma_recursive_triggers", "0"),
+        ("CREATE TEMP TABLE t (x)", "CREATE TABLE seen AS SELECT count(*) AS n FROM sqlite_temp_master", "0"),
+    ],
+    "postgresql": [
+        ("SET lock_timeout = '7s'", "CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS v", "0"),
+        (
+            "CREATE SCHEMA s; SET search_path = s",
+            "CREATE TABLE public.seen AS SELECT current_setting('search_path') AS v",
+            '"$user", public',
+        ),
+        ("CREATE TEMP TABLE t (x int)", "CREATE TABLE seen AS SELECT coalesce(to_regclass('t')::text, '0') AS v", "0"),
+        (
+            "SELECT set_config('search_path', '', false)",
+            "CREATE TABLE public.seen AS SELECT current_setting('search_path') AS v",
+            '"$user", public',
+        ),
+        (
+            "DO $$ BEGIN PERFORM set_config('lock_timeout', '7s', false); END $$",
+            "CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS v",
+            "0",
+        ),
+    ],
+    "mariadb": [
+        ("SET foreign_key_checks = 0", "CREATE TABLE seen AS SELECT @@foreign_key_checks AS v", "1"),
+        ("SET @x = 5", "CREATE TABLE seen AS SELECT coalesce(@x, 0) AS v", "0"),
+        ("SET SESSION lock_wait_timeout = 7; CREATE TABLE y (x INT)", "CREATE TABLE seen AS SELECT @@lock_wait_timeout = 7 AS v", "0"),
+    ],
+}
+
+
+def test_settings_do_not_reach_the_next_migration(database: Database) -> None:
+    """What one migration sets in its session is gone in the next, and the ledger is found all the same."""
+    for leak, look, expected in _LEAKS[database.kind]:
+        other = database.another()
+        m = migrator(other, [sql_migration("1", "leak", leak), sql_migration("2", "look", look)])
+        assert ran(m.upgrade()) == ["1_leak up", "2_look up"]
+        assert [str(v) for (v,) in other.query("SELECT * FROM seen")] == [expected], leak
+        assert m.status().is_current
+
+
+def test_a_schema_named_like_the_role_does_not_hide_the_ledger(postgresql: Database) -> None:
+    """With "$user" in the search path the ledger stays where it was."""
+    m = migrator(postgresql, [sql_migration("1", "s", "CREATE SCHEMA dbmigrate"), sql_migration("2", "t", "CREATE TABLE t (x int)")])
+
+    assert ran(m.upgrade()) == ["1_s up", "2_t up"]
+    assert ran(m.upgrade()) == []
+    assert ran(Migrator(postgresql.url, MemorySource([*m.source.load(), NOTES_LATER])).upgrade()) == ["9_later up"]  # type: ignore[union-attr]
+
+
+NOTES_LATER = sql_migration("9", "later", "CREATE TABLE later (x int)")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("postgresql", "DISCARD ALL"),
+        ("postgresql", "SELECT pg_advisory_unlock_all()"),
+        ("postgresql", "SET standard_conforming_strings = off"),
+        ("mariadb", "SELECT release_all_locks()"),
+        ("mariadb", "SET NAMES latin1"),
+        ("mariadb", "SET sql_mode = 'ANSI_QUOTES'"),
+        ("mariadb", "LOCK TABLES users WRITE"),
+        ("mariadb", "SET autocommit = 0"),
+    ],
+)
+def test_what_would_break_the_guarantees_is_refused(kind: str, text: str, request: pytest.FixtureRequest) -> None:
+    """Statements that drop the lock, or change how text is read, are refused with their line."""
+    database: Database = request.getfixturevalue(kind)
+    with pytest.raises(SourceError, match="2_x.up:1"):
+        migrator(database, (USERS, sql_migration("2", "x", text))).upgrade()
+    assert database.tables() == []
+
+
+# -- literals
+
+
+@pytest.mark.parametrize(
+    "driver", ["pysqlite", "psycopg", "psycopg2", "pymysql"]
+)
+def test_scripts_are_sent_as_they_are_written(driver: str, request: pytest.FixtureRequest) -> None:
+    """No driver and no layer above it reads %, : or ? in a script."""
+    kind = {"pysqlite": "sqlite", "pymysql": "mariadb"}.get(driver, "postgresql")
+    database: Database = request.getfixturevalue(kind)
+    values = ["a%b", "%s", "%%", ":x", "\\:x", "?", "%(x)s", "two\r\nlines", "😀é", "it''s", "$1", "{}"]
+    written = [v.replace("\\", "\\\\") if kind == "mariadb" else v for v in values]
+    rows = ";\r\n".join(f"INSERT INTO texts VALUES ({i}, '{v}')" for i, v in enumerate(written))
+    up = f"CREATE TABLE texts (n INTEGER, t VARCHAR(50)){' CHARACTER SET utf8mb4' if kind == 'mariadb' else ''};\n{rows};"
+    more = "INSERT INTO texts SELECT 5 % 3, t FROM texts WHERE t LIKE 'a%'"
+
+    url = database.url_for(driver)
+    Migrator(url, MemorySource([sql_migration("1", "t", up), sql_migration("2", "m", more)])).upgrade()
+
+    expected = [(i, v.replace("''", "'")) for i, v in enumerate(values)]
+    assert database.query("SELECT n, t FROM texts ORDER BY n, t")[:1] == expected[:1]
+    assert sorted(database.query("SELECT n, t FROM texts")) == sorted([*expected, (2, "a%b")])
+
+
+# -- baseline
+
+
+def test_baseline_records_and_runs_nothing(database: Database) -> None:
+    """Every migration up to the version is applied on paper; downgrade stops above it unless asked by version."""
+    database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY)", "CREATE TABLE notes (id INTEGER PRIMARY KEY)")
+
+    status = migrator(database).baseline("2", reason="existed before")
+
+    assert states(status) == [("1", "applied"), ("2", "applied"), ("3", "pending")]
+    assert ran(migrator(database).upgrade()) == ["3_rows up"]
+    assert ran(migrator(database).downgrade(to="base")) == ["3_rows down"]
+    with pytest.raises(TargetError, match="only 0 applied above the baseline"):
+        migrator(database).downgrade()
+    assert ran(migrator(database).downgrade(to="1")) == ["2_notes down"]
+    with pytest.raises(HistoryError, match="empty ledger"):
+        migrator(database).baseline("3", reason="again")
+
+
+# -- ledger
+
+
+def test_a_changed_ledger_is_noticed(database: Database) -> None:
+    """An edited row and a deleted row break the chain; nothing runs."""
+    for damage in ("UPDATE dbmigrate_ledger SET version = '7' WHERE seq = 2", "DELETE FROM dbmigrate_ledger WHERE seq = 1"):
+        other = database.another()
+        migrator(other).upgrade(to="2")
+        other.execute(damage)
+        with pytest.raises(LedgerError, match="record 2"):
+            migrator(other).upgrade()
+
+
+def test_a_table_that_is_not_a_ledger_is_left_alone(database: Database) -> None:
+    """A table of the ledger's name with other columns is an error, not a place to write."""
+    database.execute("CREATE TABLE dbmigrate_ledger (x INTEGER)")
+
+    with pytest.raises(LedgerError, match="cannot be read as a ledger"):
+        migrator(database).upgrade()
+
+
+def test_two_ledgers_are_two_histories(database: Database) -> None:
+    """Two migrators with two ledgers do not know each other."""
+    first = migrator(database, (USERS,))
+    second = migrator(database, (NOTES,), ledger="other_ledger")
+
+    first.upgrade()
+    second.upgrade()
+
+    assert states(first.status()) == [("1", "applied")]
+    assert states(second.status()) == [("2", "applied")]
+
+
+@pytest.mark.parametrize("name", ["a b", "x;y", 'x"', "1x", "x" * 56, ""])
+def test_ledger_names_are_checked(sqlite: Database, name: str) -> None:
+    """A name that would have to be trusted in SQL is refused."""
+    with pytest.raises(ConfigurationError):
+        migrator(sqlite, ledger=name)
+
+
+# -- events
+
+
+def test_events_come_as_things_happen(database: Database) -> None:
+    """A step starts, its statements finish, it finishes."""
+    events: list[Event] = []
+    migrator(database, (USERS,), on_event=events.append).upgrade()
+
+    assert [type(e) for e in events] == [StepStarted, StatementFinished, StepFinished]
+
+
+def test_an_event_that_raises_fails_the_step(sqlite: Database, postgresql: Database) -> None:
+    """If on_event raises before the commit, the step rolls back."""
+
+    def refuse(event: Event) -> None:
+        if isinstance(event, StatementFinished):
+            raise RuntimeError("no")
+
+    for database in (sqlite, postgresql):
+        with pytest.raises(MigrationFailed, match="RuntimeError: no"):
+            migrator(database, on_event=refuse).upgrade()
+        assert "users" not in database.tables()
+
+
+def test_logging_is_never_configured(sqlite: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Without on_event the logger "dbmigrate" is told, and no handler or level is set."""
+    with caplog.at_level(logging.INFO, logger="dbmigrate"):
+        migrator(sqlite, (USERS,)).upgrade()
+
+    assert [record.getMessage().split(" in ")[0] for record in caplog.records] == ["1_users up: started", "1_users up: done"]
+    assert logging.getLogger("dbmigrate").handlers == []
+
+
+# -- the value
+
+
+def test_a_migrator_is_a_value(database: Database, tmp_path: object) -> None:
+    """It is immutable, and picklable when given a URL; no password is in its repr."""
+    m = Migrator(database.url, str(tmp_path))
+
+    assert pickle.loads(pickle.dumps(m)).status().entries == ()  # noqa: S301 - our own
+    with pytest.raises(AttributeError):
+        m.database = "x"  # type: ignore[misc]
+    assert "s3cret" not in repr(Migrator("postgresql+psycopg://u:s3cret@host/db"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"database": "sqlite:///:memory:"}, "would vanish"),
+        ({"database": "sqlite://"}, "would vanish"),
+        ({"database": "no url"}, "cannot be read"),
+        ({"database": "oracle+oracledb://x/y"}, "does not know"),
+        ({"database": 5}, "must be a URL"),
+        ({"database": "sqlite:///x.db", "allow": {Unfinished}}, "allow takes"),
+        ({"database": "sqlite:///x.db", "transaction": "none"}, "'each' or 'all'"),
+        ({"database": "sqlite:///x.db", "acquire_timeout": -1}, "acquire_timeout"),
+        ({"database": "sqlite:///x.db", "lock_timeout": float("nan")}, "lock_timeout"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: dict[str, object], reason: str) -> None:
+    """A wrong call is a ConfigurationError that says what is wrong, before any database is touched."""
+    with pytest.raises(ConfigurationError, match=reason):
+        Migrator(**arguments)  # type: ignore[arg-type]
