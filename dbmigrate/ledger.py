@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from sqlalchemy import DateTime, TextClause, bindparam, text
+from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects import dialect_for
@@ -21,6 +21,7 @@ from dbmigrate.model import JournalEntry, Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import Executable, TextClause
     from sqlalchemy.engine import Connection
 
     from dbmigrate.dialects import Dialect
@@ -150,11 +151,11 @@ class TableLedger:
         statement = text(f"INSERT INTO {self._name(connection, suffix)} ({names}) VALUES ({marks})")
         return statement.bindparams(*(bindparam(n, type_=DateTime()) for n in columns if n in _TIMES or n == "at"))
 
-    def _select(self, connection: Connection, statement: TextClause) -> Sequence[tuple[object, ...]]:
+    def _select(self, connection: Connection, statement: Executable) -> Sequence[tuple[Any, ...]]:
         """Run a SELECT of ours; a missing table has no rows, and does not spoil the transaction that we began."""
         ours = not connection.in_transaction()
         try:
-            return connection.execute(statement).fetchall()  # type: ignore[return-value]
+            return cast("Sequence[tuple[Any, ...]]", connection.execute(statement).fetchall())
         except DBAPIError as error:
             if ours and not connection.invalidated:
                 connection.rollback()
@@ -181,12 +182,9 @@ class TableLedger:
         return ".".join(quote(part) for part in (self.schema, self.table + suffix) if part is not None)
 
 
-def _record(*row: object) -> Record:
-    values = list(row)
-    for index in (8, 9):
-        if isinstance(values[index], datetime):
-            values[index] = values[index].replace(tzinfo=UTC)  # type: ignore[attr-defined]
-    return Record(*values)  # type: ignore[arg-type]
+def _record(*row: Any) -> Record:  # noqa: ANN401 - values of the database
+    started, finished = row[8:10]
+    return Record(*row[:8], started.replace(tzinfo=UTC), finished and finished.replace(tzinfo=UTC), *row[10:])
 
 
 def _naive(moment: datetime | None) -> datetime | None:

@@ -32,8 +32,8 @@ class History:
     applied: Mapping[str, Record]
     #: The record of a non-transactional step that began and did not end.
     unfinished: Record | None
-    #: The last `seq`, 0 if there is none.
-    head: int
+    #: The last seq, 0 if there is none.
+    seq: int
     #: The last chain value, None if there is none.
     chain: str | None
 
@@ -57,9 +57,9 @@ def chain_of(previous: str | None, record: Record) -> str:
     return ALGORITHM + sha256("\x1f".join(columns).encode()).hexdigest()
 
 
-def linked(previous: History | Record | None, record: Record) -> Record:
+def linked(previous: History | Record, record: Record) -> Record:
     """Return the record with the `chain` that it must have behind `previous`."""
-    return replace(record, chain=chain_of(previous.chain if previous else None, record))
+    return replace(record, chain=chain_of(previous.chain, record))
 
 
 def fold(records: Iterable[Record]) -> History:
@@ -70,13 +70,13 @@ def fold(records: Iterable[Record]) -> History:
     """
     applied: dict[str, Record] = {}
     unfinished: Record | None = None
-    head, chain = 0, None
+    seq, chain = 0, None
     for record in records:
         if record.chain is not None:
-            if record.seq != head + 1 or record.chain != chain_of(chain, record):
-                raise LedgerError(_tampered(record, head))
+            if record.seq != seq + 1 or record.chain != chain_of(chain, record):
+                raise LedgerError(_tampered(record, seq))
             chain = record.chain
-        head = record.seq
+        seq = record.seq
         if record.action in ("up", "baseline", "resolve_applied"):
             if unfinished is None or unfinished.action == "begin_up":
                 applied[record.version] = record
@@ -91,11 +91,11 @@ def fold(records: Iterable[Record]) -> History:
                 f"the ledger's record {record.seq} ({record}) has the action {record.action!r}, which this version of "
                 "dbmigrate does not know. Upgrade dbmigrate; nothing was run"
             )
-    return History(applied, unfinished, head, chain)
+    return History(applied, unfinished, seq, chain)
 
 
-def _tampered(record: Record, head: int) -> str:
-    what = "was edited" if record.seq == head + 1 else f"does not follow record {head}: a record was deleted"
+def _tampered(record: Record, last: int) -> str:
+    what = "was edited" if record.seq == last + 1 else f"does not follow record {last}: a record was deleted"
     return (
         f"the ledger's record {record.seq} ({record}, {record.action}) {what}, or one before it was. The ledger is "
         "append-only; restore it from a backup of the table. Nothing was run"
@@ -127,7 +127,9 @@ def compare(
     known = {m.version for m in migrations}
     begun = history.unfinished.version if history.unfinished else None
     pending = [m for m in migrations if m.version not in applied and m.version != begun]
-    findings += [Edited(m.version, m.name) for m in changed(migrations, history) if _is_edited(m, history, fingerprints)]
+    findings += [
+        Edited(m.version, m.name) for m in changed(migrations, history) if _is_edited(m, history, fingerprints)
+    ]
     unknown = [record for version, record in applied.items() if version not in known]
     if unknown:
         newest = max((r.seq for v, r in applied.items() if v in known), default=None)
@@ -192,7 +194,7 @@ def downgrade_steps(
     `to`: everything applied that stands after it in the source ("base": everything above the baseline); without it
     the last `steps`. Raises TargetError when something on the way cannot be taken back, naming all of it.
     """
-    newest_first = list(reversed(history.applied.values()))
+    newest_first = list(history.applied.values())[::-1]
     if to is None or to == BASE:
         above = [record for record in newest_first if record.action != "baseline"]
         count = len(above) if to == BASE else steps
@@ -258,8 +260,8 @@ def make_status(
         if begun is not None and begun.version == m.version:
             entries.append(StatusEntry(m.version, m.name, "unfinished", m, begun, finding))
         else:
-            record = history.applied.get(m.version)
-            entries.append(StatusEntry(m.version, m.name, "applied" if record else "pending", m, record, finding))
+            since = history.applied.get(m.version)
+            entries.append(StatusEntry(m.version, m.name, "applied" if since else "pending", m, since, finding))
         entries += unknown(m.version)
     if begun is not None and begun.version not in known:
         entries.append(StatusEntry(begun.version, begun.name, "unfinished", None, begun, by_version[begun.version]))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dbmigrate.errors import SourceError
 from dbmigrate.layouts import layout as find_layout
-from dbmigrate.layouts.folder import Folder
+from dbmigrate.layouts.folder import open_folder
 from dbmigrate.model import Body, Migration
 from dbmigrate.script import Problem, checksum, decode, is_blank
 
@@ -25,8 +26,8 @@ class Source(Protocol):
     def load(self) -> Sequence[Migration]:
         """Return every migration, in history order. Nothing else ever compares versions.
 
-        Read every script once, to hash it, and keep none: `Body.read` reads it again when it runs. Raise SourceError
-        with everything that is wrong at once; touch no database.
+        Read every script once, to hash it, and keep none: `Body.read` reads it again when it runs.
+        Raise SourceError with everything that is wrong at once; touch no database.
         """
         ...
 
@@ -35,8 +36,8 @@ class Source(Protocol):
 class FilesystemSource:
     """A folder of migrations.
 
-    A relative path counts from the working directory at the time of the call. Links must stay inside the folder. No
-    file is kept open, and no text is kept: memory holds one script at a time.
+    A relative path counts from the working directory at the time of the call. Links must stay
+    inside the folder. No file is kept open, and no text is kept: memory holds one script at a time.
     """
 
     path: str | os.PathLike[str] = "migrations"
@@ -46,54 +47,75 @@ class FilesystemSource:
     def load(self) -> Sequence[Migration]:
         """Return the folder's migrations in the layout's order.
 
-        Raises SourceError with everything that is wrong with the folder at once: names, versions, encodings.
+        Raises SourceError with everything that is wrong with the folder at once: names, versions,
+        encodings.
         """
-        read = find_layout(self.layout)
-        migrations, problems = read(Folder(Path(self.path), os.fspath(self.path)))
-        return _checked(migrations, problems)
+        read, path = find_layout(self.layout), Path(self.path)
+        return _checked(*read(open_folder(path, str(path))))
 
 
 @dataclass(frozen=True, slots=True)
 class MemorySource:
-    """Migrations built in code, in the order given."""
+    """Migrations built in code, in the order given. `sql_migration` builds one."""
 
     migrations: Iterable[Migration]
 
+    def __post_init__(self) -> None:
+        """Keep the migrations: an iterator could be loaded only once."""
+        object.__setattr__(self, "migrations", tuple(self.migrations))
+
     def load(self) -> Sequence[Migration]:
-        """Return the migrations. Raises SourceError for duplicate versions and for text that cannot be sent."""
+        """Return the migrations.
+
+        Raises SourceError with everything that is wrong at once: duplicate versions, text that
+        cannot be sent.
+        """
         problems: list[Problem] = []
-        migrations = list(self.migrations)
-        seen = set[str]()
-        for m in migrations:
+        seen: dict[str, Migration] = {}
+        for m in self.migrations:
             if m.version in seen:
-                problems.append(Problem(str(m), None, f"version {m.version} is there twice"))
-            seen.add(m.version)
-            for body in (m.up, m.down) if m.down else (m.up,):
-                data = body.read().encode(errors="surrogatepass")
-                defect = decode(data)[1]
-                if defect is None and body is m.up and is_blank(data):
-                    defect = "there is no statement in it"
-                if defect is not None:
-                    problems.append(Problem(body.origin, None, defect))
-        return _checked(migrations, problems)
+                names = f"{seen[m.version]} and {m}"
+                reason = f"version {m.version} is there twice: {names}. Change one of them"
+                problems.append(Problem(m.up.origin, None, reason))
+            seen[m.version] = m
+            problems += _wrong_text(m.up)
+            problems += _wrong_text(m.down, may_be_blank=True) if m.down else ()
+        return _checked(tuple(self.migrations), problems)
+
+
+def _wrong_text(body: Body, *, may_be_blank: bool = False) -> Iterable[Problem]:
+    try:
+        data = body.read().encode(errors="surrogatepass")
+    except SourceError as error:  # a body of another source
+        return error.problems
+    defect = decode(data)[1]
+    if defect is None and not may_be_blank and is_blank(data):
+        defect = "there is no statement in it"
+    return [Problem(body.origin, None, defect)] if defect else ()
 
 
 def _checked(migrations: Sequence[Migration], problems: list[Problem]) -> Sequence[Migration]:
+    """Return the migrations if nothing is wrong, also not with what the ledger will hold."""
     for m in migrations:
-        for what, text in (("version", m.version), ("name", m.name)):
-            if not text or len(text) > _LONGEST or not text.isprintable():
-                reason = f"the {what} must have 1 to {_LONGEST} printable characters"
-                problems.append(Problem(m.up.origin, None, reason))
+        if _fits(m.version) and _fits(m.name):
+            continue
+        what = "name" if _fits(m.version) else "version"
+        reason = f"the {what} must have 1 to {_LONGEST} printable characters: rename it"
+        problems.append(Problem(m.up.origin, None, reason))
     if problems:
         raise SourceError(problems)
     return migrations
 
 
+def _fits(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST and text.isprintable()
+
+
 def sql_migration(version: str, name: str, up: str, down: str | None = None) -> Migration:
     """Return a migration built from SQL text, for a MemorySource.
 
-    `version` is an opaque string; the source's order is the order of history. Nothing is checked here: the source
-    does so when it is loaded.
+    `version` is an opaque string; the source's order is the order of history. Nothing is checked
+    here: the source does so when it is loaded.
     """
     label = f"{version}_{name}"
     back = None if down is None else _text_body(f"{label}.down", down)
@@ -101,4 +123,6 @@ def sql_migration(version: str, name: str, up: str, down: str | None = None) -> 
 
 
 def _text_body(origin: str, text: str) -> Body:
-    return Body(origin, checksum(text.encode(errors="surrogatepass")), lambda: text)
+    text = text.removeprefix("\ufeff")  # as from a file
+    mark = checksum(text.encode(errors="surrogatepass"))
+    return Body(origin, mark, partial(str, text))  # unlike a lambda it can be pickled

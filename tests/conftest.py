@@ -92,11 +92,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             wanted.append(kind)
     result |= servers.start(wanted)
     config.stash[_SERVERS] = result
-    missing = [
-        f"{kind}: {server}"
-        for kind, server in result.items()
-        if kind in chosen and isinstance(server, str)
-    ]
+    missing = [f"{kind}: {server}" for kind, server in result.items() if kind in chosen and isinstance(server, str)]
     if missing and config.getoption("--require-servers"):
         pytest.exit("\n".join(["A database is required but missing.", *missing]), returncode=1)
 
@@ -116,10 +112,7 @@ def pytest_configure_node(node: Any) -> None:
 
 def _pack(result: _Servers) -> str:
     return json.dumps(
-        {
-            kind: server if isinstance(server, str) else server.address()
-            for kind, server in result.items()
-        }
+        {kind: server if isinstance(server, str) else server.address() for kind, server in result.items()}
     )
 
 
@@ -137,9 +130,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             server.stop()  # does nothing in a worker
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say plainly which databases were not tested."""
     for kind, server in config.stash.get(_SERVERS, {}).items():
         if isinstance(server, str):
@@ -262,9 +253,7 @@ class Database:
             connection = _connect(self.server, self.name, autocommit=autocommit)
         else:
             # Without the legacy transactions of this driver BEGIN is the caller's to say.
-            connection = sqlite3.connect(
-                self.name, isolation_level=None if autocommit else "DEFERRED"
-            )
+            connection = sqlite3.connect(self.name, isolation_level=None if autocommit else "DEFERRED")
             # As a database holds any bytes, looking must not fail.
             connection.text_factory = _lenient
         with contextlib.closing(connection):
@@ -384,9 +373,7 @@ def _sent(kind: Kind, statement: str) -> str | bytes:
     return statement.encode() if kind == "postgresql" else statement
 
 
-def _rows(
-    connection: Any, kind: Kind, statement: str, *parameters: object
-) -> list[tuple[Any, ...]]:
+def _rows(connection: Any, kind: Kind, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
     with contextlib.closing(connection.cursor()) as cursor:
         # Without parameters the drivers leave "%" alone.
         cursor.execute(_sent(kind, statement), *([parameters] if parameters else []))
@@ -428,9 +415,7 @@ def check_own(connection: Any, server: servers.Server, name: str) -> None:
     question = "SHOW data_directory" if server.kind == "postgresql" else "SELECT @@datadir"
     [(answer,)] = _rows(connection, server.kind, question)
     if os.path.realpath(answer) != os.path.realpath(server.data_directory):
-        raise NotOurDatabaseError(
-            f"the server's data are in {answer}, not in {server.data_directory}"
-        )
+        raise NotOurDatabaseError(f"the server's data are in {answer}, not in {server.data_directory}")
 
 
 # Everything in a schema; most tests leave nothing else. A database is born with `public` as here.
@@ -479,9 +464,7 @@ UNION ALL SELECT 1 FROM pg_database d WHERE datname = current_database() AND (
 def _empty_postgresql(connection: Any, server: servers.Server, name: str) -> None:
     import psycopg
 
-    connection.execute(
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name]
-    )
+    connection.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
     with (
         # There is no such database yet, or something objects, such as an event trigger.
         contextlib.suppress(psycopg.Error),
@@ -517,9 +500,7 @@ def _empty_mariadb(connection: Any, name: str) -> None:
 
 def _sqlite_leftovers(database: Database) -> list[str]:
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"file:{database.name}?mode=rw", uri=True, timeout=0)
-        ) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{database.name}?mode=rw", uri=True, timeout=0)) as connection:
             connection.isolation_level = None
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute("ROLLBACK")
@@ -576,16 +557,12 @@ _Lines = list[tuple[str, str]]
 
 
 def _sqlite_tables(database: Database) -> Sequence[str]:
-    rows = database.query(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
-    )
+    rows = database.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*'")
     return [name for (name,) in rows]
 
 
 def _sqlite_schema(database: Database) -> _Lines:
-    rows = database.query(
-        "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*'"
-    )
+    rows = database.query("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*'")
     lines = [(table, f"{type_} {name} on {table}: {sql}") for type_, name, table, sql in rows]
     for pragma in ("user_version", "application_id", "journal_mode", "encoding"):
         [(value,)] = database.query(f"PRAGMA {pragma}")
@@ -747,13 +724,10 @@ def _mariadb_schema(database: Database) -> _Lines:
     for name, _, table, *_ in database.query("SHOW TRIGGERS"):
         objects.append((table, "TRIGGER", name, 2))
     for name, kind in database.query(
-        "SELECT routine_name, routine_type FROM information_schema.routines"
-        " WHERE routine_schema = database()"
+        "SELECT routine_name, routine_type FROM information_schema.routines WHERE routine_schema = database()"
     ):
         objects.append((name, kind, name, 2))
-    for (name,) in database.query(
-        "SELECT event_name FROM information_schema.events WHERE event_schema = database()"
-    ):
+    for (name,) in database.query("SELECT event_name FROM information_schema.events WHERE event_schema = database()"):
         objects.append((name, "EVENT", name, 3))
     lines = []
     with database.connect() as connection:

@@ -63,8 +63,7 @@ def race(count: int, url: sqlalchemy.URL, source: Any, *, lock: bool = True) -> 
     answers: Any = _CONTEXT.Queue()
     address = url.render_as_string(hide_password=False)
     runners = [
-        _CONTEXT.Process(target=_racer, args=(barrier, answers, address, str(source), lock))
-        for _ in range(count)
+        _CONTEXT.Process(target=_racer, args=(barrier, answers, address, str(source), lock)) for _ in range(count)
     ]
     for runner in runners:
         runner.start()
@@ -88,9 +87,7 @@ def _racer(barrier: Any, answers: Any, url: str, source: str, lock: bool) -> Non
         answers.put(Answer([], is_current=False, error=traceback.format_exc()))
 
 
-def run_until(
-    boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Engine], object]
-) -> bool:
+def run_until(boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Engine], object]) -> bool:
     """Run a call in a process that kills itself (SIGKILL) at the given boundary; return whether it did.
 
     A boundary is the moment before or the moment after anything is sent to the database: a

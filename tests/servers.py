@@ -197,9 +197,7 @@ def _send_watchdog(kind: Kind, *, durable: bool) -> subprocess.Popen[str]:
 def _await_server(watchdog: subprocess.Popen[str]) -> Server | str:
     assert watchdog.stdout is not None
     line = watchdog.stdout.readline()
-    answer: dict[str, Any] = (
-        json.loads(line) if line else {"error": "its watchdog ended without a word"}
-    )
+    answer: dict[str, Any] = json.loads(line) if line else {"error": "its watchdog ended without a word"}
     if "error" in answer:
         _dismiss(watchdog)
         return str(answer["error"])
@@ -327,9 +325,7 @@ def _free_port() -> int:
     return port
 
 
-def _recipe(
-    kind: Kind, directory: Path, owner: pwd.struct_passwd | None, *, durable: bool
-) -> _Recipe:
+def _recipe(kind: Kind, directory: Path, owner: pwd.struct_passwd | None, *, durable: bool) -> _Recipe:
     return (_PostgreSQL if kind == "postgresql" else _MariaDB)(directory, owner, durable=durable)
 
 
@@ -493,8 +489,7 @@ class _MariaDB(_Recipe):
         # An address of "%" covers the Unix socket as well, so that the definer of a view
         # is the same one whichever way its creator came.
         (self.directory / "init.sql").write_text(
-            f"CREATE USER '{USER}'@'%';\n"
-            f"GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
+            f"CREATE USER '{USER}'@'%';\nGRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
         )
 
     def command(self, port: int) -> list[str]:
@@ -564,9 +559,7 @@ def _postgresql_folders() -> list[Path]:
     """Folders that may hold PostgreSQL's programs; the newest of Debian's versions first."""
     folders = _folders("/usr/bin", "/usr/libexec")
     if pg_config := shutil.which("pg_config"):
-        answer = subprocess.run(
-            [pg_config, "--bindir"], capture_output=True, text=True, check=False
-        )
+        answer = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False)
         if answer.returncode == 0:
             folders.append(Path(answer.stdout.strip()))
     versions = Path("/usr/lib/postgresql").glob("*/bin")

@@ -104,9 +104,7 @@ def _downgrade(engine: sqlalchemy.Engine, folder: str) -> None:
 
 def _state(database: Database) -> tuple[object, object]:
     """Return the catalogue and data, and what the ledger says without times and sessions."""
-    ledger = database.query(
-        "SELECT seq, version, action, checksum, chain FROM dbmigrate_ledger ORDER BY seq"
-    )
+    ledger = database.query("SELECT seq, version, action, checksum, chain FROM dbmigrate_ledger ORDER BY seq")
     return database.dump(exclude="dbmigrate_"), ledger
 
 
@@ -126,13 +124,9 @@ def _recover(database: Database, folder: Path, call: str) -> int:
             if finding.in_doubt:
                 asked += 1
                 assert finding.statement is not None
-                query, expected = _EVIDENCE[database.kind][
-                    finding.version, finding.direction, finding.statement
-                ]
+                query, expected = _EVIDENCE[database.kind][finding.version, finding.direction, finding.statement]
                 applied = database.query(query) == [(expected,)]
-                migrator.resolve(
-                    finding.version, statement=finding.statement, applied=applied, reason="looked"
-                )
+                migrator.resolve(finding.version, statement=finding.statement, applied=applied, reason="looked")
             migrator.resume()
         else:
             return asked

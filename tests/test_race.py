@@ -69,9 +69,7 @@ def test_rows_are_inserted_once(database: Database, tmp_path: Path, *, lock: boo
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_without_the_lock_the_ledger_is_enough(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
+def test_without_the_lock_the_ledger_is_enough(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """The same with the lock switched off, where DDL is transactional: the ledger's key decides."""
     database: Database = request.getfixturevalue(kind)
     folder = tmp_path / "migrations"

@@ -231,9 +231,7 @@ def test_a_missing_server_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 # Only the suite's own databases are emptied
 
 
-@pytest.mark.parametrize(
-    "name", ["production", "dbmigrate", "dbmigrate_test_", "xdbmigrate_test_a"]
-)
+@pytest.mark.parametrize("name", ["production", "dbmigrate", "dbmigrate_test_", "xdbmigrate_test_a"])
 def test_a_strange_name_is_not_emptied(server: servers.Server, name: str) -> None:
     """A database by another name is refused, whatever the server."""
     with pytest.raises(NotOurDatabaseError, match=name):
@@ -304,10 +302,7 @@ EVERYTHING = {
         "COMMENT ON COLUMN users.name IS 'as on the door'",
         "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
         "SELECT lo_create(0)",
-        (
-            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = ''5MB''',"
-            " current_database()); END $$"
-        ),
+        ("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = ''5MB''', current_database()); END $$"),
         "INSERT INTO users (name, mood) VALUES ('100%', 'happy')",
         "INSERT INTO posts (author, due) VALUES (1, 'infinity')",
         "INSERT INTO events VALUES ('1999-12-31')",
@@ -385,10 +380,7 @@ def test_everything_vanishes_from_postgresql(postgresql: Database, statement: st
                 " AND relnamespace = 'pg_catalog'::regnamespace"
                 " AND relname !~ '^pg_(statistic|depend|init_privs)' AND NOT relisshared"
             ).fetchall()
-            counts = {
-                name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()
-                for (name,) in catalogues
-            }
+            counts = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone() for (name,) in catalogues}
             about = "SELECT datacl, shobj_description(oid, 'pg_database') FROM pg_database"
             about += " WHERE datname = current_database()"
             return [postgresql.schema(), counts, connection.execute(about).fetchall()]

@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import DBAPIError
-
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.scanner import SQLITE, Grammar
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from sqlalchemy import CursorResult
     from sqlalchemy.engine import URL, Connection
+    from sqlalchemy.exc import DBAPIError
 
     from dbmigrate.scanner import Statement
 
@@ -34,6 +34,16 @@ def send(connection: Connection, sql: str) -> CursorResult[Any]:
     Without `no_parameters` drivers read `%` in it: psycopg turns 'a%b' into something else and reports nothing.
     """
     return connection.exec_driver_sql(sql, execution_options=_AS_WRITTEN)
+
+
+def scalar(connection: Connection, sql: str) -> Any:  # noqa: ANN401 - a value of the database
+    """Send SQL as it is written, and return the one value that it answers with."""
+    return send(connection, sql).scalar_one()
+
+
+def rows(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
+    """Send SQL as it is written, and return its rows."""
+    return [tuple(row) for row in send(connection, sql)]
 
 
 class Dialect:
@@ -140,11 +150,9 @@ class Dialect:
         """Tell whether the transaction is still open; asked after every statement, so it must not ask the server."""
         return True
 
-    @contextmanager
-    def foreign_keys_off(self, connection: Connection) -> Iterator[Callable[[], None]]:
-        """Switch foreign keys off around a transaction; what is yielded checks them, and raises, before COMMIT."""
+    def foreign_keys_off(self, connection: Connection) -> AbstractContextManager[Callable[[], None]]:
+        """Switch foreign keys off around a transaction; what is entered checks them, and raises, before COMMIT."""
         raise NotImplementedError
-        yield
 
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Tell whether an error says that a table does not exist."""
@@ -156,6 +164,10 @@ class Dialect:
 
     def is_transient(self, error: DBAPIError) -> bool:  # noqa: ARG002
         """Tell whether a transaction failed only because of another one, and may be tried again."""
+        return False
+
+    def had_no_effect(self, error: DBAPIError) -> bool:  # noqa: ARG002
+        """Tell whether the server refused a statement before it did anything, however far such a one may get."""
         return False
 
     def message(self, error: DBAPIError) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from dbmigrate.dialects.base import Dialect, send
+from dbmigrate.dialects.base import Dialect, rows, scalar, send
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.scanner import MYSQL
 from dbmigrate.script import PLAIN, Traits
@@ -43,7 +43,19 @@ _QUOTES = Traits(
     refused="ANSI_QUOTES and NO_BACKSLASH_ESCAPES change what a quote means, and this file could not be cut into "
     "statements for certain: leave it out"
 )
-_DML = {"INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES", "SAVEPOINT", "RELEASE", "LOAD", "SHOW", "EXPLAIN", "DESCRIBE"}
+_DML = {
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "REPLACE",
+    "VALUES",
+    "SAVEPOINT",
+    "RELEASE",
+    "LOAD",
+    "SHOW",
+    "EXPLAIN",
+    "DESCRIBE",
+}
 _STRANGE_MODES = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES")
 _AT_LINE = re.compile(r"at line (\d+)\)?\Z")
 
@@ -99,19 +111,17 @@ class MySQL(Dialect):
         self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
     ) -> Iterator[None]:
         """Refuse a cluster and a mode in which quotes mean something else, then do as the base does."""
-        with super().session(
-            connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout
-        ):
-            mode = str(send(connection, "SELECT @@sql_mode").scalar_one())
+        with super().session(connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+            mode = str(scalar(connection, "SELECT @@sql_mode"))
             if strange := [name for name in _STRANGE_MODES if name in mode]:
                 raise ConfigurationError(
                     f"this connection has sql_mode {' and '.join(strange)}, in which scripts cannot be cut into "
                     "statements for certain: connect without it"
                 )
-            nodes = send(connection, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'").first()
-            if nodes is not None and int(nodes[1]) > 0:
+            nodes = rows(connection, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'")
+            if nodes and int(nodes[0][1]) > 0:
                 raise ConfigurationError(
-                    f"this is a Galera cluster of {nodes[1]}, where GET_LOCK keeps nobody out: run one migrator at a "
+                    f"this is a Galera cluster of {nodes[0][1]}, where GET_LOCK keeps nobody out: run one migrator at a "
                     "time, with dialect= a subclass of dbmigrate.dialects.mysql.MySQL whose session() says that it may"
                 )
             yield
@@ -127,7 +137,7 @@ class MySQL(Dialect):
 
     def home(self, connection: Connection, table: str) -> str | None:  # noqa: ARG002
         """Return the database that the connection is in."""
-        found = send(connection, "SELECT DATABASE()").scalar_one()
+        found = scalar(connection, "SELECT DATABASE()")
         if found is None:
             raise ConfigurationError("the URL names no database: add /name to it")
         return str(found)
@@ -138,7 +148,7 @@ class MySQL(Dialect):
 
     def try_lock(self, connection: Connection, key: str) -> bool:
         """Take the lock if it is free; NULL means an error and is not a lock."""
-        return send(connection, f"SELECT GET_LOCK('{key}', 0)").scalar_one() == 1
+        return bool(scalar(connection, f"SELECT GET_LOCK('{key}', 0)") == 1)
 
     def unlock(self, connection: Connection, key: str) -> None:
         """Give the lock back."""
@@ -146,28 +156,24 @@ class MySQL(Dialect):
 
     def holder(self, connection: Connection, key: str) -> str | None:
         """Describe the session in the process list that has the lock, as far as this user may see it."""
-        number = send(connection, f"SELECT IS_USED_LOCK('{key}')").scalar_one()
+        number = scalar(connection, f"SELECT IS_USED_LOCK('{key}')")
         if number is None:
             return None
-        row = send(
-            connection,
-            f"SELECT user, host, time FROM information_schema.processlist WHERE id = {int(number)}",
-        ).first()
-        who = f" of {row[0]} from {row[1]}, in its state for {row[2]} s" if row else ""
+        sql = f"SELECT user, host, time FROM information_schema.processlist WHERE id = {int(number)}"
+        found = rows(connection, sql)
+        who = " of {} from {}, in its state for {} s".format(*found[0]) if found else ""
         return f"connection {number}{who}"
 
     def session_id(self, connection: Connection) -> str | None:
         """Return the connection's number and when the server started, since numbers begin anew then."""
-        return f"{send(connection, 'SELECT CONNECTION_ID()').scalar_one()}@{_server_start(connection)}"
+        return f"{scalar(connection, 'SELECT CONNECTION_ID()')}@{_server_start(connection)}"
 
     def is_alive(self, connection: Connection, session: str) -> bool:
         """Look for that connection number, unless the server started anew since (2 seconds of clock are forgiven)."""
         number, _, start = session.partition("@")
         if abs(int(start) - _server_start(connection)) > 2:  # noqa: PLR2004
             return False
-        sql = text(
-            "SELECT count(*) FROM information_schema.processlist WHERE id = :number AND id <> CONNECTION_ID()"
-        )
+        sql = text("SELECT count(*) FROM information_schema.processlist WHERE id = :number AND id <> CONNECTION_ID()")
         return bool(connection.execute(sql, {"number": int(number)}).scalar_one())
 
     def begin(self, connection: Connection) -> bool:
@@ -178,8 +184,7 @@ class MySQL(Dialect):
     def rollback(self, connection: Connection) -> str | None:
         """Roll back; tables of engines without transactions keep their rows, and the server only warns (1196)."""
         send(connection, "ROLLBACK")
-        warnings = send(connection, "SHOW WARNINGS").fetchall()
-        return next((str(row[2]) for row in warnings if row[1] == 1196), None)  # noqa: PLR2004
+        return next((str(row[2]) for row in rows(connection, "SHOW WARNINGS") if row[1] == 1196), None)  # noqa: PLR2004
 
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Tell ER_NO_SUCH_TABLE."""
@@ -192,6 +197,10 @@ class MySQL(Dialect):
     def is_transient(self, error: DBAPIError) -> bool:
         """Tell a lock wait timeout or a deadlock."""
         return _code(error) in (1205, 1213)
+
+    def had_no_effect(self, error: DBAPIError) -> bool:
+        """Tell a syntax error."""
+        return _code(error) == 1064  # noqa: PLR2004
 
     def message(self, error: DBAPIError) -> str:
         """Return the message and behind it the code."""
@@ -222,8 +231,8 @@ def _setting(statement: Statement) -> Traits:
 
 
 def _server_start(connection: Connection) -> int:
-    uptime = send(connection, "SHOW GLOBAL STATUS LIKE 'Uptime'").one()[1]
-    return int(send(connection, "SELECT UNIX_TIMESTAMP()").scalar_one()) - int(uptime)
+    uptime = rows(connection, "SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1]
+    return int(scalar(connection, "SELECT UNIX_TIMESTAMP()")) - int(uptime)
 
 
 def _code(error: DBAPIError) -> int | None:

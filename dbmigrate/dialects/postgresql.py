@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from dbmigrate.dialects.base import Dialect, send
+from dbmigrate.dialects.base import Dialect, rows, scalar, send
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.scanner import POSTGRESQL
 from dbmigrate.script import PLAIN, Traits
@@ -77,7 +77,7 @@ class PostgreSQL(Dialect):
             return _settings(statement)
         if first == "DISCARD":
             return _LOCK_LOSS if second == "ALL" else _LOST
-        if first in ("VACUUM",):
+        if first == "VACUUM":
             return _OUTSIDE
         if first in ("CLUSTER", "CHECKPOINT"):
             return Traits(atomic=False)
@@ -88,11 +88,9 @@ class PostgreSQL(Dialect):
         self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
     ) -> Iterator[None]:
         """Refuse a transaction pooler, then do as the base does."""
-        with super().session(
-            connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout
-        ):
+        with super().session(connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout):
             info = getattr(connection.connection.driver_connection, "info", None)
-            mine, real = getattr(info, "backend_pid", None), send(connection, "SELECT pg_backend_pid()").scalar_one()
+            mine, real = getattr(info, "backend_pid", None), scalar(connection, "SELECT pg_backend_pid()")
             if mine is not None and mine != real:
                 raise ConfigurationError(
                     f"this connection goes through a pooler (the driver was told process {mine}, the statements run in "
@@ -130,7 +128,7 @@ class PostgreSQL(Dialect):
     def try_lock(self, connection: Connection, key: str) -> bool:
         """Take the advisory lock if it is free."""
         sql = f"SELECT pg_catalog.pg_try_advisory_lock({_LOCK_SQL.format(key=key)})"
-        return bool(send(connection, sql).scalar_one())
+        return bool(scalar(connection, sql))
 
     def unlock(self, connection: Connection, key: str) -> None:
         """Give the advisory lock back."""
@@ -138,27 +136,25 @@ class PostgreSQL(Dialect):
 
     def holder(self, connection: Connection, key: str) -> str | None:
         """Describe the session in pg_stat_activity that has the lock."""
-        row = send(
+        found = rows(
             connection,
             "SELECT a.pid, a.usename, a.client_addr, a.application_name, a.backend_start FROM pg_catalog.pg_locks l "
             "JOIN pg_catalog.pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND "
             "l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND "
             f"((l.classid::bigint << 32) | l.objid::bigint) = {_LOCK_SQL.format(key=key)} AND l.objsubid = 1",
-        ).first()
-        if row is None:
+        )
+        if not found:
             return None
-        pid, user, address, application, since = row
+        pid, user, address, application, since = found[0]
         return f"process {pid} of {user} from {address or 'this host'} ({application or 'no name'}), since {since}"
 
     def session_id(self, connection: Connection) -> str | None:
         """Return the server process and when it started."""
-        return str(
-            send(
-                connection,
-                "SELECT pid || '@' || extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_activity "
-                "WHERE pid = pg_backend_pid()",
-            ).scalar_one()
+        sql = (
+            "SELECT pid || '@' || extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_activity "
+            "WHERE pid = pg_backend_pid()"
         )
+        return str(scalar(connection, sql))
 
     def is_alive(self, connection: Connection, session: str) -> bool:
         """Look for that process, started at that time."""
@@ -192,6 +188,10 @@ class PostgreSQL(Dialect):
         """Tell serialization_failure and deadlock_detected."""
         return _state(error) in ("40001", "40P01")
 
+    def had_no_effect(self, error: DBAPIError) -> bool:
+        """Tell syntax errors, unknown names and missing rights, and what is refused inside a transaction."""
+        return (_state(error) or "").startswith("42") or _state(error) == "25001"
+
     def message(self, error: DBAPIError) -> str:
         """Return the primary message and the detail, without the server's own excerpt of the statement."""
         diagnostics = getattr(error.orig, "diag", None)
@@ -221,7 +221,8 @@ def _definition(statement: Statement) -> Traits:
     if head[0] == "REINDEX":
         return Traits(atomic=False, outside=head[1:2] in (("DATABASE",), ("SYSTEM",)), partial=True)
     if head[1:2] in (("DATABASE",), ("TABLESPACE",), ("SYSTEM",), ("SUBSCRIPTION",)):
-        return Traits(atomic=False, outside=head[0] != "ALTER" and head[1] != "SUBSCRIPTION" or head[1] == "SYSTEM")
+        never = head[1] == "SYSTEM" or (head[0] != "ALTER" and head[1] != "SUBSCRIPTION")
+        return Traits(atomic=False, outside=never)
     if head[:2] == ("ALTER", "TABLE") and "CONCURRENTLY" in statement.text.upper():
         return _OUTSIDE_PARTIAL
     if head[0] == "CREATE" and head[1:2] in (("TEMP",), ("TEMPORARY",), ("LOCAL",), ("GLOBAL",)):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from dbmigrate.dialects.base import Dialect, send
+from dbmigrate.dialects.base import Dialect, rows, scalar, send
 from dbmigrate.scanner import SQLITE
 from dbmigrate.script import PLAIN, Traits
 
@@ -80,7 +80,7 @@ class SQLite(Dialect):
 
     def is_disposable(self, connection: Connection) -> bool:
         """Tell whether the main database is a file."""
-        return any(row[1] == "main" and row[2] for row in send(connection, "PRAGMA database_list"))
+        return any(row[1] == "main" and row[2] for row in rows(connection, "PRAGMA database_list"))
 
     @contextmanager
     def session(
@@ -145,12 +145,12 @@ class SQLite(Dialect):
         """Switch enforcement off outside of the transaction (inside it is ignored), and back."""
 
         def check() -> None:
-            broken = send(connection, "PRAGMA foreign_key_check").fetchmany(5)
+            broken = rows(connection, "PRAGMA foreign_key_check")
             if broken:
-                rows = "; ".join(f"{row[0]} row {row[1]} refers to {row[2]}" for row in broken)
-                raise ValueError(f"foreign keys are violated at the end of the migration: {rows}")
+                some = "; ".join(f"{row[0]} row {row[1]} refers to {row[2]}" for row in broken[:5])
+                raise ValueError(f"foreign keys are violated at the end of the migration: {some}")
 
-        before = send(connection, "PRAGMA foreign_keys").scalar_one()
+        before = scalar(connection, "PRAGMA foreign_keys")
         send(connection, "PRAGMA foreign_keys = OFF")
         try:
             yield check
@@ -199,4 +199,3 @@ def _unless_busy(connection: Connection, sql: str) -> bool:
 
 
 DIALECT = SQLite()
-

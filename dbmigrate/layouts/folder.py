@@ -1,7 +1,8 @@
 """Reading a folder of migrations: names, bytes, and what may be wrong with either.
 
-Everything comes through `Traversable` (a path, a package resource, a member of a zip archive), is read by name and
-never extracted. A real directory is read through `os` instead of `pathlib`, which is about three times as fast.
+Everything comes through `Traversable` (a path, a package resource, a member of a zip archive), is
+read by name and never extracted. A real directory is read through `os`, which is several times as
+fast as `pathlib` and knows links from files.
 """
 
 from __future__ import annotations
@@ -13,120 +14,193 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigrate.errors import SourceError
 from dbmigrate.model import Body
-from dbmigrate.script import Problem, checksum, decode, is_blank
+from dbmigrate.script import Problem, checksum, decode, is_blank, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from importlib.resources.abc import Traversable
+
+# Binary, or Windows would change the line ends. Without blocking, should a file have become a
+# named pipe since the folder was listed.
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class Entry(NamedTuple):
     """A file or folder in a folder of migrations."""
 
     name: str
+    parent: Folder
     is_folder: bool
-    #: What to call it in messages.
-    origin: str
-    read: Callable[[], bytes]
-    #: Set if it is a folder.
-    folder: Folder | None
     #: Why it cannot be used, if so.
     defect: str | None = None
 
+    @property
+    def origin(self) -> str:
+        """What to call it in messages."""
+        return f"{self.parent.origin}/{_escaped(self.name)}"
 
-class Folder:
-    """A folder of migrations, as a layout sees it."""
-
-    def __init__(self, node: Traversable, origin: str, root: str | None = None) -> None:
-        """Take the node, what to call it, and for a real directory the real path that links must stay below."""
-        self._node, self.origin = node, origin
-        self._root = root or (os.path.realpath(node) if isinstance(node, Path) else "")
+    def read(self) -> bytes:
+        """Return the bytes of a file."""
+        return self.parent.read(self.name)
 
     def entries(self) -> list[Entry]:
-        """Return what is in the folder, sorted by name. Raises SourceError if it cannot be read."""
+        """Return what is in a folder, as `Folder.entries` does."""
+        return self.parent.folder(self.name).entries()
+
+
+class Folder:
+    """A folder of migrations, as a layout sees it; the kinds of folders are below."""
+
+    def __init__(self, origin: str) -> None:
+        """Take what to call it in messages."""
+        self.origin = _escaped(origin)
+
+    def entries(self) -> list[Entry]:
+        """Return what is in the folder, in no order. Raises SourceError if it cannot be read."""
         try:
-            found = self._scan() if isinstance(self._node, Path) else self._walk()
+            return self._list()
         except FileNotFoundError:
-            reason = "the folder of migrations does not exist: create it, or name the right one"
+            reason = "there is no such folder: create it, or name the right one"
         except NotADirectoryError:
             reason = "this is a file, not a folder of migrations"
-        except OSError as error:
-            reason = f"the folder cannot be read: {error.strerror or error}"
-        else:
-            return sorted(found, key=lambda entry: entry.name)
+        except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
+            reason = unreadable(error)
         raise SourceError([Problem(self.origin, None, reason)])
 
-    def _scan(self) -> list[Entry]:
-        found: list[Entry] = []
-        with os.scandir(os.fspath(self._node)) as scan:  # type: ignore[call-overload]
-            for item in scan:
-                origin = f"{self.origin}/{item.name}"
-                defect = _link_defect(item, self._root) if item.is_symlink() else None
-                is_folder = item.is_dir()
-                if defect is None and not is_folder and not item.is_file():
-                    defect = "neither a file nor a folder"
-                folder = Folder(Path(item.path), origin, self._root) if is_folder else None
-                found.append(Entry(item.name, is_folder, origin, partial(_read_file, item.path), folder, defect))
-        return found
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file in the folder."""
+        raise NotImplementedError
 
-    def _walk(self) -> list[Entry]:
-        return [
-            Entry(
-                node.name,
-                node.is_dir(),
-                f"{self.origin}/{node.name}",
-                node.read_bytes,
-                Folder(node, f"{self.origin}/{node.name}") if node.is_dir() else None,
-            )
-            for node in self._node.iterdir()
-        ]
+    def folder(self, name: str) -> Folder:
+        """Return a folder in the folder."""
+        raise NotImplementedError
+
+    def _list(self) -> list[Entry]:
+        raise NotImplementedError
 
 
-def _link_defect(item: os.DirEntry[str], root: str) -> str | None:
+def open_folder(node: Traversable, origin: str) -> Folder:
+    """Return the folder of migrations at a path, in a package or in an archive."""
+    return _Directory(str(node), origin) if isinstance(node, Path) else _Resource(node, origin)
+
+
+class _Directory(Folder):
+    """A real directory. A relative path counts from the working directory when it is listed."""
+
+    def __init__(self, path: str, origin: str, root: str = "") -> None:
+        """Take, for a folder in a folder, the real path that links must stay below."""
+        super().__init__(origin)
+        self._path, self._root = path, root
+
+    def _list(self) -> list[Entry]:
+        if not self._root:
+            self._path = os.path.join(os.getcwd(), self._path)  # noqa: PTH109, PTH118 - like scandir
+            self._root = os.path.join(os.path.realpath(self._path), "")  # noqa: PTH118
+        with os.scandir(self._path) as scan:
+            return [
+                Entry(item.name, self, is_folder=False)
+                if item.is_file(follow_symlinks=False)
+                else Entry(item.name, self, *_look(item, self._root))
+                for item in scan
+            ]
+
+    def read(self, name: str) -> bytes:
+        return _read_file(f"{self._path}/{name}")
+
+    def folder(self, name: str) -> Folder:
+        return _Directory(f"{self._path}/{name}", f"{self.origin}/{name}", self._root)
+
+
+class _Resource(Folder):
+    """A folder in a package or an archive: any Traversable."""
+
+    def __init__(self, node: Traversable, origin: str) -> None:
+        """Take the folder itself."""
+        super().__init__(origin)
+        self._node = node
+
+    def _list(self) -> list[Entry]:
+        if not self._node.is_dir():
+            raise NotADirectoryError if self._node.is_file() else FileNotFoundError
+        return [Entry(node.name, self, node.is_dir()) for node in self._node.iterdir()]
+
+    def read(self, name: str) -> bytes:
+        return self._node.joinpath(name).read_bytes()
+
+    def folder(self, name: str) -> Folder:
+        return _Resource(self._node.joinpath(name), f"{self.origin}/{name}")
+
+
+def _look(item: os.DirEntry[str], root: str) -> tuple[bool, str | None]:
+    """Tell of what is not an ordinary file if it is a folder, and why it cannot be used."""
+    if item.is_dir(follow_symlinks=False):
+        return True, None
+    if not item.is_symlink():
+        return False, "neither a file nor a folder: delete it"
     target = os.path.realpath(item.path)
-    if not target.startswith(root.rstrip(os.sep) + os.sep):
-        return "a symbolic link that leads out of the folder of migrations: put the file itself there"
-    return None if os.path.exists(target) else "a symbolic link to nothing"  # noqa: PTH110 - speed
+    is_folder = os.path.isdir(target)  # noqa: PTH112 - like its neighbours
+    if not target.startswith(root):
+        reason = "a symbolic link must stay inside the folder of migrations: put the file itself here"
+        return is_folder, reason
+    if not is_folder and not os.path.isfile(target):  # noqa: PTH113 - it does not raise for loops
+        return False, "a symbolic link to nothing that can be read: put the file itself here"
+    return is_folder, None
 
 
 def _read_file(path: str) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, _FLAGS)
     try:
-        parts = [os.read(descriptor, os.fstat(descriptor).st_size + 1)]
-        while parts[-1]:  # the file may be longer than it said
+        size = os.fstat(descriptor).st_size
+        data = os.read(descriptor, size + 1)
+        if len(data) == size:  # and one more was asked for: this is the end
+            return data
+        parts = [data]
+        while parts[-1]:
             parts.append(os.read(descriptor, 1 << 20))
+        return b"".join(parts)
     finally:
         os.close(descriptor)
-    return parts[0] if len(parts) == 2 else b"".join(parts)  # noqa: PLR2004 - the file and the end
 
 
 def body(entry: Entry, problems: list[Problem], *, transaction: bool = True, may_be_blank: bool = False) -> Body:
-    """Read a script once, to hash it and to see whether it is text; what is wrong is added to `problems`.
+    """Read a script once, to hash it and to see if it is text; add what is wrong to `problems`.
 
-    The text is not kept: `Body.read` reads it again, and raises SourceError if it is no longer the same.
+    The text is not kept: `Body.read` reads it again, and raises SourceError if it is no longer the
+    same.
     """
-    try:
-        data = entry.read()
-    except OSError as error:
-        problems.append(Problem(entry.origin, None, f"cannot be read: {error.strerror or error}"))
-        return Body(entry.origin, "", partial(_read_again, entry, ""), transaction)
-    defect = decode(data)[1]
-    if defect is None and not may_be_blank and is_blank(data):
-        defect = "there is no statement in it: write one, or delete the file"
+    origin, defect, mark = entry.origin, entry.defect, ""
+    if defect is None:
+        try:
+            data = entry.read()
+        except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
+            defect = unreadable(error)
+        else:
+            mark, defect = checksum(data), decode(data)[1]
+            if defect is None and not may_be_blank and is_blank(data):
+                defect = "there is no statement in it: write one, or delete the file"
     if defect is not None:
-        problems.append(Problem(entry.origin, None, defect))
-    mark = checksum(data)
-    return Body(entry.origin, mark, partial(_read_again, entry, mark), transaction)
+        problems.append(Problem(origin, None, defect))
+    return Body(origin, mark, partial(_read_again, entry, mark), transaction)
 
 
 def _read_again(entry: Entry, expected: str) -> str:
     try:
         data = entry.read()
-    except OSError as error:
-        raise SourceError([Problem(entry.origin, None, f"cannot be read: {error.strerror or error}")]) from error
+    except Exception as error:
+        raise SourceError([Problem(entry.origin, None, unreadable(error))]) from error
     text, defect = decode(data)
-    if defect is None and checksum(data) != expected:
+    if checksum(data) != expected:
         defect = "the file changed while it was in use: call again"
     if defect is not None:
         raise SourceError([Problem(entry.origin, None, defect)])
     return text
+
+
+def unreadable(error: Exception) -> str:
+    """Say that something cannot be read, and why."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return f"cannot be read: {reason or error or type(error).__name__}"
+
+
+def _escaped(text: str) -> str:
+    """Return a name or path on one line, so that it cannot steer a terminal or fake a message."""
+    return text if text.isprintable() else printable(text).replace("\n", "\\n")

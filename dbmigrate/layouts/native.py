@@ -6,8 +6,10 @@
     20261123104000_add_index/           as Diesel has it
         up.sql  down.sql  metadata.toml
 
-Versions are digits and ordered as integers; dashes in them are dropped, as Diesel does. What looks like a migration
-and is not one is a problem; README, dot files and editor backups are passed over.
+Versions are digits and ordered as integers; dashes in them are dropped, as Diesel does. What looks
+like a migration and is not one is a problem: a file that begins with a digit or ends in .sql, a
+folder that begins with a digit or has an up.sql or down.sql. README, dot files, editor backups and
+empty folders are passed over.
 """
 
 from __future__ import annotations
@@ -16,154 +18,190 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, NamedTuple
 
-from dbmigrate.layouts.folder import body
+from dbmigrate.errors import SourceError
+from dbmigrate.layouts.folder import body, unreadable
 from dbmigrate.model import Migration
-from dbmigrate.script import Problem
+from dbmigrate.script import Problem, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from dbmigrate.layouts.folder import Entry, Folder
     from dbmigrate.model import Body
 
-_NAME = re.compile(r"(?P<version>[0-9][0-9-]*)_(?P<name>.+)", re.DOTALL)
-_KINDS = ((".up.sql", "up"), (".down.sql", "down"), (".sql", "single"))
-_BACKUPS = ("~", ".bak", ".orig", ".rej", ".swp", ".swo", ".tmp", "#")
-_EXPECTED = "call it <digits>_<name>"
+# The ledger holds versions of 255 characters; and int() takes no more than 4,300 digits.
+_VERSION = r"([0-9][0-9-]{0,254})"
+_SCRIPT = re.compile(rf"{_VERSION}_(.+?)(\.up|\.down|)\.sql", re.DOTALL)
+_FOLDER = re.compile(rf"{_VERSION}_(.+)", re.DOTALL)
+_BACKUPS = ("~", "#", ".bak", ".orig", ".rej", ".swp", ".swo", ".tmp")
+_SUFFIXES = (".up.sql", ".down.sql", ".sql")
+_FILES = ("up.sql", "down.sql", "metadata.toml")
 
 
 class _Piece(NamedTuple):
+    """What one entry has of a migration: all of it, or one script of a pair."""
+
+    #: ".up", ".down", "" (a single file) or "folder".
     kind: str
     version: str
     name: str
     entry: Entry
+    up: Body | None
+    down: Body | None
 
 
 def read(folder: Folder) -> tuple[list[Migration], list[Problem]]:
     """Return the migrations of a folder in history order, and everything that is wrong with it."""
     problems: list[Problem] = []
-    entries = [entry for entry in folder.entries() if not _passed_over(entry.name)]
-    _check_case(entries, problems)
     pieces: dict[int, list[_Piece]] = {}
-    for entry in entries:
-        piece = _piece(entry, problems)
+    for entry in folder.entries():
+        piece = (_folder if entry.is_folder else _script)(entry, problems)
         if piece is not None:
             pieces.setdefault(int(piece.version), []).append(piece)
-    migrations = [m for version in sorted(pieces) if (m := _migration(pieces[version], problems)) is not None]
-    return migrations, problems
+    found = [_migration(pieces[version], problems) for version in sorted(pieces)]
+    problems.sort(key=lambda problem: problem.origin)
+    return [migration for migration in found if migration is not None], problems
 
 
-def _passed_over(name: str) -> bool:
-    return name.startswith((".", "#")) or name.endswith(_BACKUPS) or name == "__pycache__"
-
-
-def _check_case(entries: Sequence[Entry], problems: list[Problem]) -> None:
-    seen: dict[str, Entry] = {}
-    for entry in entries:
-        twin = seen.setdefault(entry.name.casefold(), entry)
-        if twin is not entry:
-            reason = f"differs from {twin.name!r} only in case; some file systems take them for one: rename one of them"
-            problems.append(Problem(entry.origin, None, reason))
-
-
-def _piece(entry: Entry, problems: list[Problem]) -> _Piece | None:
-    """Return what an entry is; None if it is nothing of ours, or a problem."""
-    name = entry.name
-    if not name.isprintable():
-        problems.append(Problem(entry.origin, None, "the name has characters that cannot be read: rename it"))
-        return None
-    looks_versioned = name[0] in "0123456789"
-    if entry.folder is not None:
-        stem, kind = name, "folder"
-        inside = {child.name.lower() for child in entry.folder.entries()} if entry.defect is None else set[str]()
-        ours = bool(inside & {"up.sql", "down.sql"}) or (looks_versioned and (inside or entry.defect))
-    else:
-        lower = name.lower()
-        suffix, kind = next(((s, k) for s, k in _KINDS if lower.endswith(s)), ("", ""))
-        stem = name[: -len(suffix)] if suffix else name
-        ours = looks_versioned or bool(suffix)
-        if ours and not name.endswith(suffix or "\0"):
-            problems.append(Problem(entry.origin, None, _unknown_suffix(name, suffix)))
-            return None
-    if not ours:
-        return None
-    if entry.defect is not None:
-        problems.append(Problem(entry.origin, None, entry.defect))
-        return None
-    found = _NAME.fullmatch(stem)
+def _script(entry: Entry, problems: list[Problem]) -> _Piece | None:
+    found = _SCRIPT.fullmatch(entry.name)
     if found is None:
-        reason = f"no version in the name: {_EXPECTED}{'' if kind == 'folder' else '.sql'}, or move it elsewhere"
+        _complain(entry, problems)
+        return None
+    version, name, kind = found.groups()
+    if name.endswith((".up", ".down", ".sql")):
+        problems.append(Problem(entry.origin, None, "two suffixes: leave one of them out"))
+    version = version.replace("-", "")
+    if kind == ".down":
+        return _Piece(kind, version, name, entry, None, body(entry, problems, may_be_blank=True))
+    return _Piece(kind, version, name, entry, body(entry, problems), None)
+
+
+def _complain(entry: Entry, problems: list[Problem]) -> None:
+    """Say of a file what keeps it from being a migration, if it looks like one."""
+    name = entry.name
+    suffix = next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), None)
+    if _is_passed_over(name) or not (suffix or _is_versioned(name)):
+        return
+    if entry.defect is not None:
+        reason = entry.defect
+    elif suffix and not name.endswith(suffix):
+        reason = f"write the suffix in lower case: {suffix}"
+    elif suffix:
+        reason = "not a migration by its name: call it <digits>_<name>.sql, or move it elsewhere"
+    elif name.endswith(".py"):
+        reason = "migrations in Python are not supported by this version of dbmigrate: write SQL"
+    else:
+        reason = "not a migration by its suffix, .up.sql, .down.sql or .sql: rename it, or move it elsewhere"
+    problems.append(Problem(entry.origin, None, reason))
+
+
+def _is_passed_over(name: str) -> bool:
+    return name.startswith((".", "#")) or name.endswith(_BACKUPS)
+
+
+def _is_versioned(name: str) -> bool:
+    return name[:1].isdigit()
+
+
+def _folder(entry: Entry, problems: list[Problem]) -> _Piece | None:
+    files: dict[str, Entry] = {}
+    defect = entry.defect
+    if entry.name.startswith("."):
+        return None
+    if defect is None:
+        try:
+            files = {e.name: e for e in entry.entries() if not _is_passed_over(e.name)}
+        except SourceError as error:
+            defect = error.reason
+    if not (
+        any(name.lower() in ("up.sql", "down.sql") for name in files)
+        or (_is_versioned(entry.name) and (files or defect))
+    ):
+        return None
+    if defect is not None:
+        problems.append(Problem(entry.origin, None, defect))
+    found = _FOLDER.fullmatch(entry.name)
+    if found is None:
+        reason = "not a migration by its name: call it <digits>_<name>, or move it elsewhere"
         problems.append(Problem(entry.origin, None, reason))
         return None
-    return _Piece(kind, found["version"].replace("-", ""), found["name"], entry)
+    version, name = found.groups()
+    up, down = _inside(entry, files, problems) if defect is None else (None, None)
+    return _Piece("folder", version.replace("-", ""), name, entry, up, down)
 
 
-def _unknown_suffix(name: str, suffix: str) -> str:
-    if suffix:
-        return f"write the suffix in lower case: {suffix}"
-    if name.endswith(".py"):
-        return "migrations in Python are not supported by this version of dbmigrate: write SQL"
-    return "not a migration by its suffix: .up.sql, .down.sql or .sql; rename it, or move it elsewhere"
-
-
-def _migration(pieces: list[_Piece], problems: list[Problem]) -> Migration | None:
-    """Return the migration that the pieces of one version make up."""
-    first, *others = sorted(pieces, key=lambda piece: (piece.kind == "down", piece.entry.name))
-    second = others[0] if others else None
-    if first.kind == "down":
-        reason = "a down script without its up script: add the .up.sql, or delete it"
-        problems += [Problem(piece.entry.origin, None, reason) for piece in pieces]
-        return None
-    is_pair = second is not None and len(pieces) == 2 and (first.kind, second.kind) == ("up", "down")  # noqa: PLR2004
-    if second is not None and (not is_pair or (first.version, first.name) != (second.version, second.name)):
-        what = "up and down script have different names" if is_pair else f"version {first.version} is there twice"
-        names = " and ".join(repr(piece.entry.name) for piece in (first, *others))
-        problems.append(Problem(first.entry.origin, None, f"{what}: {names}. Rename one of them"))
-        return None
-    if first.kind == "folder":
-        return _from_folder(first, problems)
-    down = body(second.entry, problems, may_be_blank=True) if second is not None else None
-    return Migration(first.version, first.name, body(first.entry, problems), down)
-
-
-def _from_folder(piece: _Piece, problems: list[Problem]) -> Migration | None:
-    assert piece.entry.folder is not None  # noqa: S101 - that is what makes it a folder
-    children = [child for child in piece.entry.folder.entries() if not _passed_over(child.name)]
-    count = len(problems)
-    _check_case(children, problems)
-    found: dict[str, Entry] = {}
-    for child in children:
-        if child.name in ("up.sql", "down.sql", "metadata.toml"):
-            found[child.name] = child
-            if child.folder is not None or child.defect is not None:
-                problems.append(Problem(child.origin, None, child.defect or "a folder where a file should be"))
-        elif child.name.lower().endswith((".sql", ".py", ".toml")):
-            reason = "a migration's folder has up.sql, down.sql and metadata.toml: rename it, or move it elsewhere"
-            problems.append(Problem(child.origin, None, reason))
-    if "up.sql" not in found and len(problems) == count:
-        problems.append(Problem(piece.entry.origin, None, "there is no up.sql in it: add one, or delete the folder"))
-    if len(problems) > count:
-        return None
-    transaction = "metadata.toml" not in found or _run_in_transaction(found["metadata.toml"], problems)
-    down: Body | None = None
-    if "down.sql" in found:
-        down = body(found["down.sql"], problems, transaction=transaction, may_be_blank=True)
-    up = body(found["up.sql"], problems, transaction=transaction)
-    return Migration(piece.version, piece.name, up, down)
+def _inside(entry: Entry, files: dict[str, Entry], problems: list[Problem]) -> tuple[Body | None, Body | None]:
+    """Return the up and the down script of a folder."""
+    for name, file in files.items():
+        lower = name.lower()
+        if name in _FILES or not lower.endswith((".sql", ".py", ".toml")):
+            continue
+        reason = f"a migration's folder has {', '.join(_FILES)}: rename it, or move it elsewhere"
+        if lower in _FILES:
+            reason = f"differs from {lower!r} only in case: rename it, or delete it"
+        problems.append(Problem(file.origin, None, reason))
+    up, down, metadata = (files.get(name) for name in _FILES)
+    transaction = metadata is None or _run_in_transaction(metadata, problems)
+    if up is None:
+        reason = "there is no up.sql in it: add one, or delete the folder"
+        problems.append(Problem(entry.origin, None, reason))
+    return (
+        up and body(up, problems, transaction=transaction),
+        down and body(down, problems, transaction=transaction, may_be_blank=True),
+    )
 
 
 def _run_in_transaction(entry: Entry, problems: list[Problem]) -> bool:
     """Read Diesel's metadata.toml, whose one key is `run_in_transaction`.
 
-    Diesel takes a file without that key for false and one that does not parse for true; both surprise, so both are
-    problems here.
+    Diesel takes a file without that key for false and one that does not parse for true. Both
+    surprise, so both are problems here.
     """
-    try:
-        value = tomllib.loads(entry.read().decode()).get("run_in_transaction")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        problems.append(Problem(entry.origin, None, f"cannot be read: {error}"))
-        return True
-    if not isinstance(value, bool):
-        problems.append(Problem(entry.origin, None, "say run_in_transaction = true or false, or delete the file"))
-        return True
-    return value
+    defect = entry.defect
+    if defect is None:
+        try:
+            text, defect = decode(entry.read())
+            value = tomllib.loads(text).get("run_in_transaction")
+        except (ValueError, RecursionError) as error:
+            defect = f"not TOML: {error}"
+        except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
+            defect = unreadable(error)
+        else:
+            if isinstance(value, bool):
+                return value
+            defect = defect or "say run_in_transaction = true or false, or delete the file"
+    problems.append(Problem(entry.origin, None, defect))
+    return True
+
+
+def _migration(pieces: list[_Piece], problems: list[Problem]) -> Migration | None:
+    """Return the migration that the pieces of one version make up; None if they do not."""
+    up, down = pieces[0], pieces[-1]
+    if len(pieces) == 1 and up.up is not None:
+        return Migration(up.version, up.name, up.up, up.down)
+    if up.kind == ".down":
+        up, down = down, up
+    if len(pieces) == 2 and (up.kind, down.kind) == (".up", ".down"):  # noqa: PLR2004 - a pair
+        if (up.version, up.name) == (down.version, down.name) and up.up is not None:
+            return Migration(up.version, up.name, up.up, down.down)
+    problems += _clash(sorted(pieces, key=lambda piece: piece.entry.name))
+    return None
+
+
+def _clash(pieces: list[_Piece]) -> list[Problem]:
+    """Say why the pieces of one version do not make up a migration."""
+    kinds = sorted(piece.kind for piece in pieces)
+    if set(kinds) == {".down"}:
+        reason = "a down script without its up script: add the .up.sql, or delete it"
+        return [Problem(piece.entry.origin, None, reason) for piece in pieces]
+    if len(pieces) == 1:
+        return []  # a folder, and it is known what is wrong in it
+    names = " and ".join(repr(piece.entry.name) for piece in pieces)
+    if kinds == [".down", ".up"]:
+        reason = f"up and down script have different names: {names}. Rename one of them"
+    elif kinds == ["", ".down"]:
+        reason = f"{names} are no pair: give the up script the suffix .up.sql"
+    else:
+        reason = f"version {int(pieces[0].version)} is there twice: {names}. Rename one of them"
+    if len({piece.entry.name.casefold() for piece in pieces}) < len(pieces):
+        reason += "; they differ only in case, and some file systems take them for one"
+    return [Problem(pieces[0].entry.origin, None, reason)]

@@ -1,0 +1,55 @@
+"""Look at every script before the first statement of any is sent, and report all problems at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dbmigrate.errors import SourceError
+from dbmigrate.scanner import ScriptError
+from dbmigrate.script import Problem, fingerprint, inspect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dbmigrate.dialects import Dialect
+    from dbmigrate.model import Migration, Step
+
+
+def checked(steps: Iterable[Step], dialect: Dialect, known: dict[Step, Step]) -> tuple[Step, ...]:
+    """Return the steps with what is known of their scripts; `known` remembers those that were looked at.
+
+    Raises SourceError with everything that is wrong with any of them. No text is kept.
+    """
+    steps = tuple(steps)
+    for step in steps:
+        if step not in known:
+            known[step] = _look_at(step, dialect)
+    problems = [problem for step in steps if (script := known[step].script) for problem in script.problems]
+    if problems:
+        raise SourceError(problems)
+    return tuple(known[step] for step in steps)
+
+
+def _look_at(step: Step, dialect: Dialect) -> Step:
+    body = step.body
+    script = inspect(body.read(), dialect.grammar, dialect.traits, origin=body.origin, transaction=body.transaction)
+    transactional = not script.no_transaction and (dialect.transactional_ddl or script.atomic)
+    reason = None
+    if step.direction == "up" and script.count < 1 and not script.problems:
+        reason = "there is no statement in it: write one, or delete the file"
+    elif script.foreign_keys_off and not dialect.switches_foreign_keys:
+        reason = "foreign-keys=off is for SQLite: leave it out"
+    elif not transactional and not dialect.non_transactional_steps:
+        reason = "no-transaction is not supported on this database yet: leave the directive out"
+    if reason is not None:
+        script = replace(script, problems=(*script.problems, Problem(body.origin, None, reason)))
+    return replace(step, script=script, transactional=transactional)
+
+
+def fingerprint_of(migration: Migration, dialect: Dialect) -> str:
+    """Return the fingerprint of an up script; "" if it cannot be cut, for then it is not what ran."""
+    try:
+        return fingerprint(migration.up.read(), dialect.grammar)
+    except ScriptError:
+        return ""

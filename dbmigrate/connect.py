@@ -1,0 +1,121 @@
+"""Whose connection it is: engines, connections, and the session in which migrations run.
+
+The ownership rule: an engine made from a URL is disposed of; a connection of the caller's engine goes back to its pool
+as it came, unless a step may have run on it: then it is closed (an in-memory SQLite excepted, which is restored).
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from dbmigrate.errors import ConfigurationError, LedgerConflict
+from dbmigrate.run import PATIENCE, Run, locked, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dbmigrate.dialects import Dialect
+    from dbmigrate.ledger import TableLedger
+    from dbmigrate.model import Event, Outcome
+
+
+def url_of(database: URL | Engine) -> URL:
+    """Return the URL of a database."""
+    return database.url if isinstance(database, Engine) else database
+
+
+@contextmanager
+def engine_of(database: URL | Engine) -> Iterator[Engine]:
+    """Give an engine: the caller's, or one of ours that is disposed of at the end."""
+    if isinstance(database, Engine):
+        yield database
+        return
+    try:
+        engine = create_engine(database, poolclass=NullPool)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigurationError(
+            f"no driver for {database.drivername!r} is installed ({error}): install one, or name another as in "
+            "postgresql+psycopg://"
+        ) from error
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def connect(engine: Engine) -> Iterator[Connection]:
+    """Give a connection. Raises ConfigurationError if there is none to be had."""
+    try:
+        connection = engine.connect()
+    except DBAPIError as error:
+        raise ConfigurationError(
+            f"cannot connect to {engine.url!r}: {_without_secrets(str(error.orig), engine.url)}. Nothing was run"
+        ) from error
+    with connection:
+        yield connection
+
+
+def _without_secrets(message: str, url: URL) -> str:
+    secrets = [str(url.password or ""), *(str(v) for k, v in url.query.items() if "pass" in k.lower())]
+    for secret in secrets:
+        message = message.replace(secret, "***") if secret else message
+    return message
+
+
+@contextmanager
+def session(
+    connection: Connection,
+    dialect: Dialect,
+    ledger: TableLedger,
+    emit: Callable[[Event], None],
+    *,
+    acquire_timeout: float,
+    lock_timeout: float | None,
+    statement_timeout: float | None,
+    outcomes: list[Outcome],
+) -> Iterator[Run]:
+    """Make a connection ours: autocommit, limits, ledger, lock. At the end it is closed, or restored."""
+    with dialect.session(
+        connection, wait=acquire_timeout, lock_timeout=lock_timeout, statement_timeout=statement_timeout
+    ):
+        if dialect.is_disposable(connection):
+            connection.detach()  # so that closing it closes the session
+        home = dialect.home(connection, ledger.table) if ledger.schema is None else None
+        ledger = ledger.at(home, dialect)
+        number = dialect.session_id(connection)
+        run = Run(connection, dialect, ledger, emit, acquire_timeout, _who(), number, outcomes)
+        with locked(run, dialect.lock_key(ledger.schema, ledger.table)):
+            if ledger.head(connection) == 0:
+                _create(run)
+            yield run
+
+
+def _create(run: Run) -> None:
+    """Create the ledger; where somebody else is just doing so, try again and find it there."""
+    for attempt in range(PATIENCE):
+        try:
+            with writing(run):
+                run.ledger.create(run.connection)
+        except LedgerConflict:
+            if attempt == PATIENCE - 1:
+                raise
+        else:
+            return
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return f"{user}@{socket.gethostname()}"

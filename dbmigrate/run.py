@@ -1,0 +1,221 @@
+"""What every step needs while it runs: whose connection, where it is, how to wait, what to say when it fails."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from dbmigrate.dialects.base import send
+from dbmigrate.errors import LedgerConflict, MigrationError, MigrationFailed, MigrationInProgress
+from dbmigrate.model import VERSION, Outcome, Record, Report, StatementFinished, StepFinished, Waiting
+from dbmigrate.plan import linked
+from dbmigrate.scanner import position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.engine import Connection
+
+    from dbmigrate.dialects import Dialect
+    from dbmigrate.ledger import TableLedger
+    from dbmigrate.model import Event, Migration, Step
+    from dbmigrate.plan import History
+    from dbmigrate.scanner import Statement
+    from dbmigrate.script import Script
+
+_FIRST_WAIT, _LONGEST_WAIT, _REMIND = 0.05, 1.0, 10.0  # seconds
+#: Times that a transaction is tried again because of another one, while nothing else moves.
+PATIENCE = 10
+
+
+@dataclass(slots=True)
+class Run:
+    """One connection that is ours, and what is done over it."""
+
+    connection: Connection
+    dialect: Dialect
+    ledger: TableLedger
+    emit: Callable[[Event], None]
+    acquire_timeout: float
+    applied_by: str
+    #: What tells this session from all others, where the database can tell.
+    session: str | None
+    #: Steps that have ended, over all connections of the call.
+    outcomes: list[Outcome] = field(default_factory=list)
+    patience: int = PATIENCE
+
+    @property
+    def is_lost(self) -> bool:
+        """The connection is gone, and the server ends its session."""
+        return self.connection.invalidated or self.connection.closed
+
+    def finish(self, outcomes: Sequence[Outcome]) -> Record:
+        """Report steps that are committed; return the last record."""
+        for outcome in outcomes:
+            self.outcomes.append(outcome)
+            self.emit(StepFinished(outcome))
+        return outcomes[-1].record
+
+
+@contextmanager
+def locked(run: Run, key: str) -> Iterator[None]:
+    """Hold the migration lock; poll for it, holding no transaction.
+
+    Raises MigrationInProgress when nobody made progress for `acquire_timeout` seconds.
+    """
+    if run.dialect.begin_is_the_lock:
+        yield
+        return
+    wait_for(run, lambda: run.dialect.try_lock(run.connection, key), lambda: run.dialect.holder(run.connection, key))
+    try:
+        yield
+    finally:
+        # A broken connection has given the lock up, or will: the server ends the session.
+        if not run.is_lost:
+            run.dialect.unlock(run.connection, key)
+
+
+def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | None] = lambda: None) -> None:
+    """Repeat an attempt until it succeeds. A new row in ledger or journal restarts the clock.
+
+    Raises MigrationInProgress when there was none for `acquire_timeout` seconds; `holder` says who is in the way.
+    """
+    begun = since = time.monotonic()
+    said, pause = begun - _REMIND, _FIRST_WAIT
+    seen: tuple[int, int] | None = None
+    while not attempt():
+        now = time.monotonic()
+        progress = run.ledger.progress(run.connection)
+        if progress != seen:
+            seen, since = progress, now
+        elif now - since > run.acquire_timeout:
+            who = holder()
+            raise MigrationInProgress(
+                f"another migrator made no progress for {run.acquire_timeout:g} s{f': {who}' if who else ''}. Nothing "
+                "was run here; call again when it has ended",
+                holder=who,
+            )
+        if now - said >= _REMIND:
+            said = now
+            run.emit(Waiting(now - begun, holder()))
+        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, so that waiters spread out
+        pause = min(pause * 1.5, _LONGEST_WAIT)
+
+
+@contextmanager
+def writing(run: Run) -> Iterator[None]:
+    """Run what is inside in a transaction."""
+    wait_for(run, lambda: run.dialect.begin(run.connection))
+    try:
+        yield
+        wait_for(run, lambda: run.dialect.commit(run.connection))
+    except BaseException:
+        if not run.is_lost:
+            run.dialect.rollback(run.connection)
+        raise
+
+
+def record_of(run: Run, about: Migration | Record, action: str, before: History | Record, **more: Any) -> Record:  # noqa: ANN401
+    """Return the next record about a migration, or about what an earlier record says; `more` are other columns."""
+    if isinstance(about, Record):
+        marks = (about.checksum, about.fingerprint, about.down_checksum)
+    else:
+        marks = (about.up.checksum, None, about.down.checksum if about.down else None)
+    record = Record(before.seq + 1, about.version, about.name, action, *marks)
+    who = {"applied_by": run.applied_by, "session": run.session, "tool": VERSION}
+    return linked(before, replace(record, **(who | more)))
+
+
+def step_record(
+    run: Run, step: Step, action: str, before: History | Record, started: datetime, finished: datetime | None = None
+) -> Record:
+    """Return the next record about a step; going up it carries the way back."""
+    is_up, down = step.direction == "up", step.migration.down
+    return record_of(
+        run,
+        step.migration,
+        action,
+        before,
+        fingerprint=script_of(step).fingerprint if is_up else None,
+        started_at=started,
+        finished_at=finished,
+        down_sql=down.read() if is_up and down else None,
+    )
+
+
+def script_of(step: Step) -> Script:
+    """Return what is known of a step's script."""
+    assert step.script is not None  # noqa: S101 - plans are checked before they are carried out
+    return step.script
+
+
+class Tracker:
+    """Where a run is, for the error that may come."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.statement: Statement | None = None
+        self.committing = False
+
+    def enter(self, step: Step) -> None:
+        """Be at the start of a step."""
+        self.step, self.statement = step, None
+
+    def send(self, run: Run, statement: Statement, *, in_transaction: bool = True) -> None:
+        """Send a statement, and make sure that it did not end the transaction that it runs in."""
+        self.statement = statement
+        clock = time.monotonic()
+        send(run.connection, statement.text).close()
+        if in_transaction and not run.dialect.in_transaction(run.connection):
+            raise _TransactionEndedError(
+                "the statement ended the transaction (ON CONFLICT ROLLBACK or RAISE(ROLLBACK))"
+            )
+        run.emit(StatementFinished(self.step, statement.ordinal, script_of(self.step).last, time.monotonic() - clock))
+        self.statement = None
+
+
+class _TransactionEndedError(Exception):
+    """A statement ended the transaction that it ran in."""
+
+
+def failure(run: Run, tracker: Tracker, error: Exception, state: str, *, rolled_back: bool) -> MigrationFailed:
+    """Return the error that says where a step failed, why, what is left, and what to do."""
+    statement, step = tracker.statement, tracker.step
+    place, excerpt, line, column = step.body.origin, "", None, None
+    reason = run.dialect.message(error) if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, MigrationError | _TransactionEndedError | ValueError):
+        reason = str(error)
+    hint = run.dialect.hint(error) if isinstance(error, DBAPIError) else None
+    if statement is not None:
+        at = run.dialect.locate(error, statement) if isinstance(error, DBAPIError) else None
+        text = step.body.read()
+        line, column = position(text, statement.offset + (at or 0))
+        place, excerpt = f"{place}:{line}:{column}", f"\n{_excerpt(text, line, column)}"
+    which = f"statement {statement.ordinal} failed: " if statement is not None else "failed: "
+    before = len(run.outcomes)
+    return MigrationFailed(
+        f"{place}: {step}: {which}{reason}{excerpt}\n{f'Hint: {hint}. ' if hint else ''}{state}. "
+        f"{before} step{'' if before == 1 else 's'} of this call before it {'is' if before == 1 else 'are'} committed. "
+        + ("Correct the cause and call again" if rolled_back else "status() tells what to do"),
+        step=str(step),
+        statement=statement.ordinal if statement is not None else None,
+        line=line,
+        column=column,
+        report=Report(tuple(run.outcomes)),
+        rolled_back=rolled_back,
+    )
+
+
+def _excerpt(text: str, line: int, column: int) -> str:
+    """Return the line with a caret under the column; long lines are cut around it."""
+    source = text.split("\n")[line - 1].rstrip("\r")
+    begin = max(column - 1 - 100, 0)
+    shown = source[begin : begin + 160]
+    pad = "".join("\t" if c == "\t" else " " for c in source[begin : column - 1])
+    return f"{line:>6} | {shown}\n       | {pad}^"
