@@ -1,0 +1,336 @@
+"""The ownership rule: what is the caller's comes back as it was, on every path."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
+
+from dbmigrate import (
+    ConfigurationError,
+    MemorySource,
+    MigrationFailed,
+    MigrationInProgress,
+    Migrator,
+    StalePlan,
+    StatementFinished,
+    Waiting,
+    sql_migration,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dbmigrate import Event
+    from tests.conftest import Database
+
+GOOD = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER)"), sql_migration("2", "b", "DROP TABLE a")])
+BAD = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER)"), sql_migration("2", "b", "DROP TABLE nope")])
+
+
+def _interrupt(event: Event) -> None:
+    if isinstance(event, StatementFinished):
+        raise KeyboardInterrupt
+
+
+_PATHS: dict[str, Callable[[sqlalchemy.Engine], None]] = {}
+
+
+def _path(run: Callable[[sqlalchemy.Engine], None]) -> Callable[[sqlalchemy.Engine], None]:
+    _PATHS[run.__name__] = run
+    return run
+
+
+@_path
+def success(engine: sqlalchemy.Engine) -> None:
+    """Upgrade with something pending, then with nothing."""
+    Migrator(engine, GOOD).upgrade()
+    Migrator(engine, GOOD).upgrade()
+
+
+@_path
+def failure(engine: sqlalchemy.Engine) -> None:
+    """Upgrade with a statement that fails."""
+    with pytest.raises(MigrationFailed):
+        Migrator(engine, BAD).upgrade()
+
+
+@_path
+def interrupt(engine: sqlalchemy.Engine) -> None:
+    """Upgrade, and Ctrl-C in the middle of a step."""
+    with pytest.raises(KeyboardInterrupt):
+        Migrator(engine, GOOD, on_event=_interrupt).upgrade()
+
+
+def _session(connection: sqlalchemy.Connection) -> list[Any]:
+    """Return what a connection's user can see of its state."""
+    raw: Any = connection.connection.driver_connection
+    if connection.dialect.name == "sqlite":
+        pragmas = ("foreign_keys", "recursive_triggers", "busy_timeout", "query_only", "legacy_alter_table")
+        state = [raw.isolation_level, raw.in_transaction]
+        return state + [raw.execute(f"PRAGMA {p}").fetchone() for p in pragmas]
+    if connection.dialect.name == "postgresql":
+        names = ("search_path", "lock_timeout", "statement_timeout", "role", "transaction_isolation")
+        settings = [connection.exec_driver_sql(f"SELECT current_setting('{name}')").scalar() for name in names]
+        return [raw.autocommit, *settings, connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").scalar()]
+    names = ("autocommit", "lock_wait_timeout", "sql_mode", "foreign_key_checks", "max_statement_time")
+    return [connection.exec_driver_sql(f"SELECT @@{name}").scalar() for name in names]
+
+
+@pytest.mark.parametrize("path", _PATHS)
+@pytest.mark.parametrize("options", [{"pool_size": 1, "max_overflow": 0}, {"isolation_level": "AUTOCOMMIT"}], ids=str)
+def test_a_pool_is_as_it_was(database: Database, path: str, options: dict[str, Any]) -> None:
+    """After success, failure and KeyboardInterrupt the pool hands out sessions in their original state."""
+    engine = database.engine(poolclass=QueuePool, **options)
+    with engine.connect() as connection:
+        before = _session(connection)
+
+    _PATHS[path](engine)
+
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.checkedout() == 0
+    with engine.connect() as connection:
+        assert _session(connection) == before
+        connection.execute(sqlalchemy.text("SELECT 1"))
+    assert database.leftovers() == []
+
+
+@pytest.mark.parametrize("path", _PATHS)
+def test_an_engine_in_memory_is_restored(path: str) -> None:
+    """An in-memory SQLite survives, with the driver's transaction mode and settings as they were."""
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool)
+    sqlalchemy.event.listen(engine, "connect", _set_up)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE mine (x)")
+        connection.commit()
+        before = _session(connection)
+
+    _PATHS[path](engine)
+
+    with engine.connect() as connection:
+        assert _session(connection) == before
+        assert connection.exec_driver_sql("SELECT count(*) FROM mine").scalar() == 0
+    engine.dispose()
+
+
+def _set_up(raw: sqlite3.Connection, _: object) -> None:
+    raw.execute("PRAGMA foreign_keys=ON")
+    raw.execute("PRAGMA recursive_triggers=ON")
+
+
+def test_an_engine_with_begin_hooks_works(sqlite: Database) -> None:
+    """The recipe that makes SQLAlchemy emit BEGIN itself is no obstacle, and stays in force."""
+    engine = sqlite.engine()
+    sqlalchemy.event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+    sqlalchemy.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+
+    success(engine)
+
+    with engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        assert raw.isolation_level is None
+
+
+def test_a_failure_on_sqlite_leaves_no_trace_in_any_driver_mode(sqlite: Database) -> None:
+    """DDL rolls back whatever the driver's own transaction mode is."""
+    modes: list[dict[str, Any]] = [{}, {"isolation_level": None}, {"isolation_level": "IMMEDIATE"}]
+    if hasattr(sqlite3, "LEGACY_TRANSACTION_CONTROL"):
+        modes += [{"autocommit": True}, {"autocommit": False}]
+    for mode in modes:
+        other = sqlite.another()
+        failure(other.engine(connect_args=mode))
+        assert other.tables() == ["a", "dbmigrate_ledger"]
+
+
+def test_a_url_leaves_no_connection_behind(database: Database) -> None:
+    """With a URL the engine and its connections are gone after each call."""
+    Migrator(database.url, GOOD).upgrade()
+    Migrator(database.url, GOOD).status()
+
+    if database.kind == "postgresql":
+        sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        assert database.query(sql) == [(0,)]
+
+
+def test_nothing_pending_is_one_select(database: Database) -> None:
+    """With nothing pending upgrade() sends exactly one SELECT of ours, over one connection."""
+    engine = database.engine()
+    Migrator(engine, GOOD).upgrade()
+    sent: list[str] = []
+    with engine.connect():
+        pass
+    sqlalchemy.event.listen(engine, "before_cursor_execute", lambda *arguments: sent.append(arguments[2]))
+
+    Migrator(engine, GOOD).upgrade()
+
+    assert len(sent) == 1
+    assert sent[0].startswith("SELECT seq, version")
+
+
+def test_a_missing_sqlite_file_is_not_created_by_looking(tmp_path: Path) -> None:
+    """status(), plan() and a failing check do not create the file."""
+    path = tmp_path / "new.db"
+    m = Migrator(f"sqlite:///{path}", GOOD)
+
+    m.status()
+    m.plan()
+
+    assert not path.exists()
+
+
+def test_a_database_that_is_not_there_is_a_clear_error(tmp_path: Path, postgresql: Database) -> None:
+    """What cannot be connected to is named, without its password."""
+    with pytest.raises(ConfigurationError, match="cannot connect"):
+        Migrator(f"sqlite:///{tmp_path}/no/such/folder.db", GOOD).upgrade()
+    url = postgresql.url.set(database="no_such_database", password="s3cret")  # noqa: S106 - none
+    with pytest.raises(ConfigurationError) as caught:
+        Migrator(url, GOOD).upgrade()
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="no driver"):
+        Migrator("postgresql+nosuchdriver://x/y", GOOD).upgrade()
+
+
+# -- locks
+
+
+def _hold(database: Database) -> tuple[threading.Thread, threading.Event, threading.Event]:
+    """Let another migrator hold the lock, inside a step, until it is told to go on."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait(event: Event) -> None:
+        if isinstance(event, StatementFinished):
+            inside.set()
+            go_on.wait(30)
+
+    migrator = Migrator(database.url, GOOD, on_event=wait)
+    thread = threading.Thread(target=migrator.upgrade)
+    thread.start()
+    inside.wait(30)
+    return thread, inside, go_on
+
+
+def test_waiting_ends_at_the_acquire_timeout(database: Database) -> None:
+    """Without progress the wait ends after acquire_timeout, and the error names the holder where it can be told."""
+    thread, _, go_on = _hold(database)
+    events: list[Event] = []
+    try:
+        with pytest.raises(MigrationInProgress) as caught:
+            Migrator(database.url, GOOD, acquire_timeout=0.3, on_event=events.append).upgrade()
+    finally:
+        go_on.set()
+        thread.join()
+    assert [type(e) for e in events[:1]] == [Waiting]
+    if database.kind != "sqlite":
+        assert caught.value.holder
+        assert caught.value.holder in str(caught.value)
+    assert Migrator(database.url, GOOD).status().is_current
+
+
+def test_a_waiter_holds_no_transaction(postgresql: Database, mariadb: Database) -> None:
+    """While it polls, a waiter is idle and has no snapshot that could stand in the holder's way."""
+    checks = {
+        "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND (backend_xmin IS NOT NULL OR state LIKE 'idle in%') AND pid <> pg_backend_pid() "
+        "AND query NOT LIKE 'CREATE TABLE a%'",
+        "mariadb": "SELECT count(*) FROM information_schema.innodb_trx",
+    }
+    for database in (postgresql, mariadb):
+        thread, _, go_on = _hold(database)
+        waiting = threading.Event()
+        waiter = Migrator(database.url, GOOD, on_event=lambda e: waiting.set() if isinstance(e, Waiting) else None)  # noqa: B023
+        second = threading.Thread(target=waiter.upgrade)
+        second.start()
+        waiting.wait(30)
+        try:
+            found = [database.query(checks[database.kind]) for _ in range(20)]
+        finally:
+            go_on.set()
+            thread.join()
+            second.join()
+        assert found.count([(0,)]) >= 15, database.kind  # a poll itself may be caught in the act
+
+
+def test_an_index_is_built_concurrently_while_others_wait(postgresql: Database) -> None:
+    """CREATE INDEX CONCURRENTLY does not deadlock with waiting migrators."""
+    postgresql.execute("CREATE TABLE big AS SELECT i FROM generate_series(1, 200000) i")
+    text = "-- dbmigrate: no-transaction\nCREATE INDEX CONCURRENTLY i1 ON big (i);\nCREATE INDEX CONCURRENTLY i2 ON big (i);"
+    m = Migrator(postgresql.url, MemorySource([sql_migration("1", "index", text)]))
+    threads = [threading.Thread(target=m.upgrade) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert postgresql.query("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(0,)]
+    assert m.status().is_current
+
+
+def test_two_operators_do_not_go_back_twice(database: Database) -> None:
+    """A downgrade that had to wait for another one is stale, not a second step back."""
+    source = MemorySource([sql_migration(str(i), "t", f"CREATE TABLE t{i} (x INTEGER)", f"DROP TABLE t{i}") for i in (1, 2, 3)])
+    Migrator(database.url, source).upgrade()
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait(event: Event) -> None:
+        if isinstance(event, StatementFinished):
+            inside.set()
+            go_on.wait(30)
+
+    first = threading.Thread(target=Migrator(database.url, source, on_event=wait).downgrade)
+    first.start()
+    inside.wait(30)
+    errors: list[Exception] = []
+    waiting = threading.Event()
+
+    def second() -> None:
+        def notice(event: Event) -> None:
+            if isinstance(event, Waiting):
+                waiting.set()
+
+        try:
+            Migrator(database.url, source, on_event=notice).downgrade()
+        except StalePlan as error:
+            errors.append(error)
+
+    other = threading.Thread(target=second)
+    other.start()
+    waiting.wait(30)
+    go_on.set()
+    first.join()
+    other.join()
+
+    assert [type(error) for error in errors] == [StalePlan]
+    states = [entry.state for entry in Migrator(database.url, source).status().entries]
+    assert states == ["applied", "applied", "pending"]
+
+
+def test_limits_are_the_databases_own(postgresql: Database, mariadb: Database, sqlite: Database) -> None:
+    """lock_timeout and statement_timeout end a statement, and reach no other session."""
+    postgresql.execute("CREATE TABLE a (x int)")
+    source = MemorySource([sql_migration("1", "x", "ALTER TABLE a ADD y int")])
+    with postgresql.connect(autocommit=False) as blocker:
+        blocker.execute("LOCK TABLE a")
+        with pytest.raises(MigrationFailed, match="lock timeout"):
+            Migrator(postgresql.url, source, lock_timeout=0.1).upgrade()
+    slow = MemorySource([sql_migration("1", "x", "SELECT pg_sleep(5)")])
+    with pytest.raises(MigrationFailed, match="statement timeout"):
+        Migrator(postgresql.url, slow, statement_timeout=0.1).upgrade()
+
+    mariadb.execute("CREATE TABLE a (x int)", "INSERT INTO a VALUES (1)")
+    with mariadb.connect(autocommit=False) as blocker, closing(blocker.cursor()) as cursor:
+        cursor.execute("SELECT * FROM a")
+        with pytest.raises(MigrationFailed, match="1205"):
+            Migrator(mariadb.url, source, lock_timeout=1).upgrade()
+    with pytest.raises(ConfigurationError, match="statement_timeout"):
+        Migrator(sqlite.url, GOOD, statement_timeout=1).upgrade()
+
+
+def test_null_pool_engines_work(database: Database) -> None:
+    """An engine without a pool is as good as any."""
+    success(database.engine(poolclass=NullPool))
