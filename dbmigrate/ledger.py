@@ -7,32 +7,33 @@ true, even where locks do not work.
 from __future__ import annotations
 
 import re
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import DateTime, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects import dialect_for
+from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, LedgerError
 from dbmigrate.model import JournalEntry, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Executable, TextClause
     from sqlalchemy.engine import Connection
 
     from dbmigrate.dialects import Dialect
 
 #: PostgreSQL cuts longer names silently; the journal's name is eight longer than the ledger's.
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,54}")
-_READ = (
+#: The columns, in the order of a Record's fields; the last of each is written only.
+_COLUMNS = (
     *("seq", "version", "name", "action", "checksum", "fingerprint", "down_checksum", "chain", "started_at"),
-    *("finished_at", "applied_by", "session", "tool", "reason"),
+    *("finished_at", "applied_by", "session", "tool", "reason", "down_sql"),
 )
-_TIMES = {"started_at": DateTime(), "finished_at": DateTime()}
+_TIMES = (8, 9)
+_JOURNAL = ("seq", "entry", "ordinal", "statement_hash", "state", "error", "at")
 
 
 class Ledger(Protocol):
@@ -66,12 +67,11 @@ class TableLedger:
     dialect: Dialect | None = None
 
     def __post_init__(self) -> None:
-        """Refuse names that would have to be trusted in SQL."""
-        for name in (self.table, self.schema):
-            if name is not None and not _IDENTIFIER.fullmatch(name):
-                raise ConfigurationError(
-                    f"{name!r} cannot be the name of a ledger: at most 55 letters, digits and _, and no digit first"
-                )
+        """Refuse a name that not every database takes as it is."""
+        if not _IDENTIFIER.fullmatch(self.table):
+            raise ConfigurationError(
+                f"{self.table!r} cannot be the name of a ledger: at most 55 letters, digits and _, and no digit first"
+            )
 
     def at(self, schema: str | None, dialect: Dialect) -> TableLedger:
         """Return this ledger, with the schema and dialect settled."""
@@ -82,9 +82,8 @@ class TableLedger:
 
         Raises LedgerError if there is a table of that name that is not a ledger, or that may not be read.
         """
-        sql = f"SELECT {', '.join(_READ)} FROM {self._name(connection)} ORDER BY seq"
-        rows = self._select(connection, text(sql).columns(**_TIMES))
-        return [_record(*row) for row in rows]
+        sql = f"SELECT {', '.join(_COLUMNS[:-1])} FROM {self._name(connection)} ORDER BY seq"
+        return [_record(*row) for row in self._select(connection, sql)]
 
     def create(self, connection: Connection) -> None:
         """Create ledger and journal if they do not exist. Raises LedgerConflict if somebody else is just doing so."""
@@ -103,20 +102,19 @@ class TableLedger:
             f"state VARCHAR(16) NOT NULL, error {words}, at {times} NOT NULL, PRIMARY KEY (seq, entry)){options}"
         )
         for sql in (ledger, journal) if dialect.non_transactional_steps else (ledger,):
-            self._write(connection, text(sql), [])
+            self._write(connection, sql)
 
     def append(self, connection: Connection, record: Record) -> None:
         """Insert a record, without committing. Raises LedgerConflict if its seq is taken."""
-        columns = (*_READ, "down_sql")
-        values = dict(zip(columns, astuple(record), strict=True))
-        for name in _TIMES:
-            values[name] = _naive(values[name])
-        self._write(connection, self._insert(connection, "", columns), [values])
+        values = [getattr(record, name) for name in _COLUMNS]
+        for place in _TIMES:
+            values[place] = self._time(connection, values[place])
+        self._write(connection, self._insert(connection, "", _COLUMNS, 1), values)
 
     def head(self, connection: Connection) -> int:
         """Return the last seq, 0 if there is none or no table."""
-        found = self._select(connection, text(f"SELECT max(seq) FROM {self._name(connection)}"))
-        return (found[0][0] or 0) if found else 0
+        found = self._select(connection, f"SELECT max(seq) FROM {self._name(connection)}")
+        return int(found[0][0] or 0) if found else 0
 
     def progress(self, connection: Connection) -> tuple[int, int] | None:
         """Return what changes whenever a migrator gets on: the last seq and the number of its journal entries.
@@ -132,30 +130,34 @@ class TableLedger:
     def journal(self, connection: Connection, seq: int) -> Sequence[JournalEntry]:
         """Return what is known of the statements of the step that record `seq` began, in order."""
         sql = (
-            f"SELECT seq, entry, ordinal, statement_hash, state, error FROM {self._name(connection, '_journal')} "
-            "WHERE seq = :seq ORDER BY entry"
+            f"SELECT {', '.join(_JOURNAL[:-1])} FROM {self._name(connection, '_journal')} "
+            f"WHERE seq = {int(seq)} ORDER BY entry"
         )
-        return [JournalEntry(*row) for row in self._select(connection, text(sql).bindparams(seq=seq))]
+        return [JournalEntry(*row) for row in self._select(connection, sql)]
 
     def note(self, connection: Connection, entries: Sequence[JournalEntry]) -> None:
         """Insert journal entries, without committing. Raises LedgerConflict if one is taken."""
-        if not entries:
-            return
-        columns = ("seq", "entry", "ordinal", "statement_hash", "state", "error", "at")
-        now = _naive(datetime.now(UTC))
-        rows = [dict(zip(columns, (*astuple(entry), now), strict=True)) for entry in entries]
-        self._write(connection, self._insert(connection, "_journal", columns), rows)
+        if entries:
+            now = self._time(connection, datetime.now(UTC))
+            values = [value for e in entries for value in (*(getattr(e, name) for name in _JOURNAL[:-1]), now)]
+            self._write(connection, self._insert(connection, "_journal", _JOURNAL, len(entries)), values)
 
-    def _insert(self, connection: Connection, suffix: str, columns: Sequence[str]) -> TextClause:
-        names, marks = ", ".join(columns), ", ".join(f":{name}" for name in columns)
-        statement = text(f"INSERT INTO {self._name(connection, suffix)} ({names}) VALUES ({marks})")
-        return statement.bindparams(*(bindparam(n, type_=DateTime()) for n in columns if n in _TIMES or n == "at"))
+    def _insert(self, connection: Connection, suffix: str, columns: Sequence[str], rows: int) -> str:
+        """Return an INSERT of some rows, in the driver's own parameter style; SQLAlchemy's would cost as much again."""
+        style, name = connection.dialect.paramstyle, self._name(connection, suffix)
+        if style in ("format", "pyformat"):
+            name, mark = name.replace("%", "%%"), "%s"
+        else:
+            mark = "?" if style == "qmark" else "${}"
+        row = f"({', '.join([mark] * len(columns))})"
+        marks = ", ".join([row] * rows).format(*range(1, rows * len(columns) + 1))
+        return f"INSERT INTO {name} ({', '.join(columns)}) VALUES {marks}"
 
-    def _select(self, connection: Connection, statement: Executable) -> Sequence[tuple[Any, ...]]:
+    def _select(self, connection: Connection, sql: str) -> Sequence[Sequence[Any]]:
         """Run a SELECT of ours; a missing table has no rows, and does not spoil the transaction that we began."""
         ours = not connection.in_transaction()
         try:
-            return cast("Sequence[tuple[Any, ...]]", connection.execute(statement).fetchall())
+            return send(connection, sql).fetchall()
         except DBAPIError as error:
             if ours and not connection.invalidated:
                 connection.rollback()
@@ -166,9 +168,9 @@ class TableLedger:
                 ) from error
             return ()
 
-    def _write(self, connection: Connection, statement: TextClause, rows: list[dict[str, object]]) -> None:
+    def _write(self, connection: Connection, sql: str, values: Sequence[object] = ()) -> None:
         try:
-            connection.execute(statement, rows or None)
+            connection.exec_driver_sql(sql, tuple(values)) if values else send(connection, sql)
         except DBAPIError as error:
             if self._dialect(connection).is_conflict(error):
                 raise LedgerConflict(f"the ledger {self.table} moved: {error.orig}") from error
@@ -177,16 +179,23 @@ class TableLedger:
     def _dialect(self, connection: Connection) -> Dialect:
         return self.dialect or dialect_for(connection.engine.url)
 
+    def _time(self, connection: Connection, moment: datetime | None) -> object:
+        """Return UTC without saying so, as the columns hold it in every database."""
+        naive = moment and moment.astimezone(UTC).replace(tzinfo=None)
+        native = self._dialect(connection).native_times
+        return naive if naive is None or native else naive.isoformat(" ", "microseconds")
+
     def _name(self, connection: Connection, suffix: str = "") -> str:
-        quote = connection.dialect.identifier_preparer.quote_identifier
-        return ".".join(quote(part) for part in (self.schema, self.table + suffix) if part is not None)
+        preparer = connection.dialect.identifier_preparer
+        first, last = preparer.initial_quote, preparer.final_quote
+        parts = (part for part in (self.schema, self.table + suffix) if part is not None)
+        return ".".join(first + part.replace(last, last * 2) + last for part in parts)
 
 
 def _record(*row: Any) -> Record:  # noqa: ANN401 - values of the database
-    started, finished = row[8:10]
-    return Record(*row[:8], started.replace(tzinfo=UTC), finished and finished.replace(tzinfo=UTC), *row[10:])
+    return Record(*row[:8], _moment(row[8]), _moment(row[9]), *row[10:])
 
 
-def _naive(moment: datetime | None) -> datetime | None:
-    """Return UTC without saying so, as the columns hold it in every database."""
-    return moment and moment.astimezone(UTC).replace(tzinfo=None)
+def _moment(value: datetime | str | None) -> datetime | None:
+    value = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return value and value.replace(tzinfo=UTC)

@@ -61,6 +61,8 @@ class Dialect:
     #: Column types of the ledger and journal, and what stands behind CREATE TABLE (...).
     text_type = "TEXT"
     time_type = "TIMESTAMP"
+    #: The driver takes and gives datetime; otherwise it is ISO text.
+    native_times = True
     table_options = ""
 
     def traits(self, statement: Statement) -> Traits:  # noqa: ARG002

@@ -52,6 +52,7 @@ class SQLite(Dialect):
     begin_is_the_lock = True
     switches_foreign_keys = True
     time_type = "TEXT"
+    native_times = False  # the driver's adapters for datetime are deprecated
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""
