@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from dbmigrate.model import Body, Migration
 from dbmigrate.script import Problem, checksum, decode, is_blank
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Sequence
 
 _LONGEST = 255  # characters of a version or name; the ledger's columns hold that many

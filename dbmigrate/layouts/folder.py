@@ -1,8 +1,8 @@
 """Reading a folder of migrations: names, bytes, and what may be wrong with either.
 
-Everything comes through `Traversable` (a path, a package resource, a member of a zip archive), is
-read by name and never extracted. A real directory is read through `os`, which is several times as
-fast as `pathlib` and knows links from files.
+Everything comes through `Traversable` (a path, a package resource, a member of a zip archive), is read by name and
+never extracted. A real directory is read through `os`, which is several times as fast as `pathlib`, and knows links
+from files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dbmigrate.script import Problem, checksum, decode, is_blank, printable
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-# Binary, or Windows would change the line ends. Without blocking, should a file have become a
-# named pipe since the folder was listed.
+# Binary, or Windows would change the line ends. Not blocking, for a file may have become a named pipe since the folder
+# was listed.
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -63,7 +63,7 @@ class Folder:
         except NotADirectoryError:
             reason = "this is a file, not a folder of migrations"
         except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
-            reason = unreadable(error)
+            reason = _unreadable(error)
         raise SourceError([Problem(self.origin, None, reason)])
 
     def read(self, name: str) -> bytes:
@@ -149,56 +149,51 @@ def _look(item: os.DirEntry[str], root: str) -> tuple[bool, str | None]:
 def _read_file(path: str) -> bytes:
     descriptor = os.open(path, _FLAGS)
     try:
-        size = os.fstat(descriptor).st_size
-        data = os.read(descriptor, size + 1)
-        if len(data) == size:  # and one more was asked for: this is the end
-            return data
-        parts = [data]
-        while parts[-1]:
-            parts.append(os.read(descriptor, 1 << 20))
+        parts: list[bytes] = []
+        while part := os.read(descriptor, 1 << 16):  # faster than to ask for the size
+            parts.append(part)
         return b"".join(parts)
     finally:
         os.close(descriptor)
 
 
-def body(entry: Entry, problems: list[Problem], *, transaction: bool = True, may_be_blank: bool = False) -> Body:
-    """Read a script once, to hash it and to see if it is text; add what is wrong to `problems`.
+def text_of(entry: Entry) -> tuple[bytes, str, str | None]:
+    """Return the bytes of a file, the text in them, and why it cannot be used, if so."""
+    if entry.defect is not None:
+        return b"", "", entry.defect
+    try:
+        data = entry.read()
+    except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
+        return b"", "", _unreadable(error)
+    return data, *decode(data)
 
-    The text is not kept: `Body.read` reads it again, and raises SourceError if it is no longer the
-    same.
+
+def body(entry: Entry, problems: list[Problem], *, transaction: bool = True, may_be_blank: bool = False) -> Body:
+    """Read a script once, to hash it and to see whether it is text; what is wrong is added to `problems`.
+
+    The text is not kept: `Body.read` reads it again, and raises SourceError if it is no longer the same.
     """
-    origin, defect, mark = entry.origin, entry.defect, ""
-    if defect is None:
-        try:
-            data = entry.read()
-        except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
-            defect = unreadable(error)
-        else:
-            mark, defect = checksum(data), decode(data)[1]
-            if defect is None and not may_be_blank and is_blank(data):
-                defect = "there is no statement in it: write one, or delete the file"
+    data, _, defect = text_of(entry)
+    if defect is None and not may_be_blank and is_blank(data):
+        defect = "there is no statement in it: write one, or delete the file"
+    origin, mark = entry.origin, checksum(data)
     if defect is not None:
         problems.append(Problem(origin, None, defect))
     return Body(origin, mark, partial(_read_again, entry, mark), transaction)
 
 
 def _read_again(entry: Entry, expected: str) -> str:
-    try:
-        data = entry.read()
-    except Exception as error:
-        raise SourceError([Problem(entry.origin, None, unreadable(error))]) from error
-    text, defect = decode(data)
-    if checksum(data) != expected:
+    data, text, defect = text_of(entry)
+    if defect is None and checksum(data) != expected:
         defect = "the file changed while it was in use: call again"
     if defect is not None:
         raise SourceError([Problem(entry.origin, None, defect)])
     return text
 
 
-def unreadable(error: Exception) -> str:
-    """Say that something cannot be read, and why."""
+def _unreadable(error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) else None
-    return f"cannot be read: {reason or error or type(error).__name__}"
+    return f"cannot be read: {reason or str(error) or type(error).__name__}"
 
 
 def _escaped(text: str) -> str:

@@ -6,10 +6,9 @@
     20261123104000_add_index/           as Diesel has it
         up.sql  down.sql  metadata.toml
 
-Versions are digits and ordered as integers; dashes in them are dropped, as Diesel does. What looks
-like a migration and is not one is a problem: a file that begins with a digit or ends in .sql, a
-folder that begins with a digit or has an up.sql or down.sql. README, dot files, editor backups and
-empty folders are passed over.
+Versions are digits and ordered as integers; dashes in them are dropped, as Diesel does. What looks like a migration
+and is not one is a problem: a file that begins with a digit or ends in .sql, a folder that begins with a digit or has
+an up.sql or down.sql. README, dot files, editor backups and empty folders are passed over.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ import tomllib
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigrate.errors import SourceError
-from dbmigrate.layouts.folder import body, unreadable
+from dbmigrate.layouts.folder import body, text_of
 from dbmigrate.model import Migration
-from dbmigrate.script import Problem, decode
+from dbmigrate.script import Problem
 
 if TYPE_CHECKING:
     from dbmigrate.layouts.folder import Entry, Folder
@@ -29,17 +28,17 @@ if TYPE_CHECKING:
 
 # The ledger holds versions of 255 characters; and int() takes no more than 4,300 digits.
 _VERSION = r"([0-9][0-9-]{0,254})"
-_SCRIPT = re.compile(rf"{_VERSION}_(.+?)(\.up|\.down|)\.sql", re.DOTALL)
-_FOLDER = re.compile(rf"{_VERSION}_(.+)", re.DOTALL)
+_SCRIPT = re.compile(rf"{_VERSION}_([^.].*?)((?i:(?:\.up|\.down)?\.sql))", re.DOTALL)
+_FOLDER = re.compile(rf"{_VERSION}_([^.].*)", re.DOTALL)
 _BACKUPS = ("~", "#", ".bak", ".orig", ".rej", ".swp", ".swo", ".tmp")
-_SUFFIXES = (".up.sql", ".down.sql", ".sql")
+_SUFFIXES = _UP, _DOWN, _SINGLE = ".up.sql", ".down.sql", ".sql"
 _FILES = ("up.sql", "down.sql", "metadata.toml")
 
 
 class _Piece(NamedTuple):
     """What one entry has of a migration: all of it, or one script of a pair."""
 
-    #: ".up", ".down", "" (a single file) or "folder".
+    #: Its suffix, or "folder".
     kind: str
     version: str
     name: str
@@ -56,9 +55,11 @@ def read(folder: Folder) -> tuple[list[Migration], list[Problem]]:
         piece = (_folder if entry.is_folder else _script)(entry, problems)
         if piece is not None:
             pieces.setdefault(int(piece.version), []).append(piece)
-    found = [_migration(pieces[version], problems) for version in sorted(pieces)]
+    migrations: list[Migration] = []
+    for version in sorted(pieces):
+        migrations += _put_together(pieces[version], problems)
     problems.sort(key=lambda problem: problem.origin)
-    return [migration for migration in found if migration is not None], problems
+    return migrations, problems
 
 
 def _script(entry: Entry, problems: list[Problem]) -> _Piece | None:
@@ -67,25 +68,25 @@ def _script(entry: Entry, problems: list[Problem]) -> _Piece | None:
         _complain(entry, problems)
         return None
     version, name, kind = found.groups()
-    if name.endswith((".up", ".down", ".sql")):
+    if kind not in _SUFFIXES:
+        kind = kind.lower()
+        problems.append(Problem(entry.origin, None, f"write the suffix in lower case: {kind}"))
+    if name.lower().endswith((".up", ".down", ".sql")):
         problems.append(Problem(entry.origin, None, "two suffixes: leave one of them out"))
     version = version.replace("-", "")
-    if kind == ".down":
+    if kind == _DOWN:
         return _Piece(kind, version, name, entry, None, body(entry, problems, may_be_blank=True))
     return _Piece(kind, version, name, entry, body(entry, problems), None)
 
 
 def _complain(entry: Entry, problems: list[Problem]) -> None:
     """Say of a file what keeps it from being a migration, if it looks like one."""
-    name = entry.name
-    suffix = next((suffix for suffix in _SUFFIXES if name.lower().endswith(suffix)), None)
-    if _is_passed_over(name) or not (suffix or _is_versioned(name)):
+    name, is_sql = entry.name, entry.name.lower().endswith(".sql")
+    if _is_passed_over(name) or not (is_sql or _is_versioned(name)):
         return
     if entry.defect is not None:
         reason = entry.defect
-    elif suffix and not name.endswith(suffix):
-        reason = f"write the suffix in lower case: {suffix}"
-    elif suffix:
+    elif is_sql:
         reason = "not a migration by its name: call it <digits>_<name>.sql, or move it elsewhere"
     elif name.endswith(".py"):
         reason = "migrations in Python are not supported by this version of dbmigrate: write SQL"
@@ -103,19 +104,17 @@ def _is_versioned(name: str) -> bool:
 
 
 def _folder(entry: Entry, problems: list[Problem]) -> _Piece | None:
-    files: dict[str, Entry] = {}
-    defect = entry.defect
     if entry.name.startswith("."):
         return None
+    files: dict[str, Entry] = {}
+    defect = entry.defect
     if defect is None:
         try:
-            files = {e.name: e for e in entry.entries() if not _is_passed_over(e.name)}
+            files = {file.name: file for file in entry.entries() if not _is_passed_over(file.name)}
         except SourceError as error:
             defect = error.reason
-    if not (
-        any(name.lower() in ("up.sql", "down.sql") for name in files)
-        or (_is_versioned(entry.name) and (files or defect))
-    ):
+    has_scripts = any(name.lower() in ("up.sql", "down.sql") for name in files)
+    if not has_scripts and not (_is_versioned(entry.name) and (files or defect)):
         return None
     if defect is not None:
         problems.append(Problem(entry.origin, None, defect))
@@ -153,55 +152,51 @@ def _inside(entry: Entry, files: dict[str, Entry], problems: list[Problem]) -> t
 def _run_in_transaction(entry: Entry, problems: list[Problem]) -> bool:
     """Read Diesel's metadata.toml, whose one key is `run_in_transaction`.
 
-    Diesel takes a file without that key for false and one that does not parse for true. Both
-    surprise, so both are problems here.
+    Diesel takes a file without that key for false and one that does not parse for true; both surprise, so both are
+    problems here.
     """
-    defect = entry.defect
-    if defect is None:
-        try:
-            text, defect = decode(entry.read())
-            value = tomllib.loads(text).get("run_in_transaction")
-        except (ValueError, RecursionError) as error:
-            defect = f"not TOML: {error}"
-        except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
-            defect = unreadable(error)
-        else:
-            if isinstance(value, bool):
-                return value
-            defect = defect or "say run_in_transaction = true or false, or delete the file"
-    problems.append(Problem(entry.origin, None, defect))
+    _, text, defect = text_of(entry)
+    try:
+        value = tomllib.loads(text).get("run_in_transaction")
+    except (ValueError, RecursionError) as error:
+        value, defect = None, f"not TOML: {error}"
+    if isinstance(value, bool):
+        return value
+    reason = defect or "say run_in_transaction = true or false, or delete the file"
+    problems.append(Problem(entry.origin, None, reason))
     return True
 
 
-def _migration(pieces: list[_Piece], problems: list[Problem]) -> Migration | None:
-    """Return the migration that the pieces of one version make up; None if they do not."""
-    up, down = pieces[0], pieces[-1]
-    if len(pieces) == 1 and up.up is not None:
-        return Migration(up.version, up.name, up.up, up.down)
-    if up.kind == ".down":
-        up, down = down, up
-    if len(pieces) == 2 and (up.kind, down.kind) == (".up", ".down"):  # noqa: PLR2004 - a pair
-        if (up.version, up.name) == (down.version, down.name) and up.up is not None:
-            return Migration(up.version, up.name, up.up, down.down)
+def _put_together(pieces: list[_Piece], problems: list[Problem]) -> list[Migration]:
+    """Return the migration that the pieces of one version make up."""
+    first, last = pieces[0], pieces[-1]
+    if len(pieces) == 1 and first.up is not None:
+        return [Migration(first.version, first.name, first.up, first.down)]
+    up, down = (last, first) if first.kind == _DOWN else (first, last)
+    is_pair = len(pieces) == 2 and (up.kind, down.kind) == (_UP, _DOWN)  # noqa: PLR2004 - so it is
+    if is_pair and up.up is not None and (up.version, up.name) == (down.version, down.name):
+        return [Migration(up.version, up.name, up.up, down.down)]
     problems += _clash(sorted(pieces, key=lambda piece: piece.entry.name))
-    return None
+    # They are of no use, but their names are checked with those of the others.
+    return [Migration(p.version, p.name, script) for p in pieces if (script := p.up or p.down)]
 
 
 def _clash(pieces: list[_Piece]) -> list[Problem]:
     """Say why the pieces of one version do not make up a migration."""
     kinds = sorted(piece.kind for piece in pieces)
-    if set(kinds) == {".down"}:
+    if set(kinds) == {_DOWN}:
         reason = "a down script without its up script: add the .up.sql, or delete it"
         return [Problem(piece.entry.origin, None, reason) for piece in pieces]
     if len(pieces) == 1:
         return []  # a folder, and it is known what is wrong in it
     names = " and ".join(repr(piece.entry.name) for piece in pieces)
-    if kinds == [".down", ".up"]:
+    if kinds == [_DOWN, _UP]:
         reason = f"up and down script have different names: {names}. Rename one of them"
-    elif kinds == ["", ".down"]:
+    elif kinds == [_DOWN, _SINGLE]:
         reason = f"{names} are no pair: give the up script the suffix .up.sql"
     else:
         reason = f"version {int(pieces[0].version)} is there twice: {names}. Rename one of them"
-    if len({piece.entry.name.casefold() for piece in pieces}) < len(pieces):
+    spellings = {piece.entry.name for piece in pieces}
+    if len({name.casefold() for name in spellings}) < len(spellings):
         reason += "; they differ only in case, and some file systems take them for one"
     return [Problem(pieces[0].entry.origin, None, reason)]
