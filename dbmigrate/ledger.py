@@ -77,13 +77,16 @@ class TableLedger:
         """Return this ledger, with the schema and dialect settled."""
         return replace(self, schema=self.schema or schema, dialect=dialect)
 
-    def read(self, connection: Connection) -> Sequence[Record]:
+    def read(self, connection: Connection, *, brief: bool = False) -> Sequence[Record]:
         """Return all records in order of seq; none where the table does not exist. Never writes.
+
+        `brief`: only the columns that the chain protects, which is all that planning needs.
 
         Raises LedgerError if there is a table of that name that is not a ledger, or that may not be read.
         """
-        sql = f"SELECT {', '.join(_COLUMNS[:-1])} FROM {self._name(connection)} ORDER BY seq"
-        return [_record(*row) for row in self._select(connection, sql)]
+        columns = _COLUMNS[: _TIMES[0]] if brief else _COLUMNS[:-1]
+        rows = self._select(connection, f"SELECT {', '.join(columns)} FROM {self._name(connection)} ORDER BY seq")
+        return [Record(*row) for row in rows] if brief else [_record(*row) for row in rows]
 
     def create(self, connection: Connection) -> None:
         """Create ledger and journal if they do not exist. Raises LedgerConflict if somebody else is just doing so."""

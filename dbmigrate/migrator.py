@@ -18,7 +18,15 @@ from dbmigrate import plan as planning
 from dbmigrate.check import checked, fingerprint_of
 from dbmigrate.connect import connect, engine_of, session, url_of
 from dbmigrate.dialects import Dialect, dialect_for
-from dbmigrate.errors import ConfigurationError, HistoryError, LedgerConflict, NotCurrent, StalePlan, TargetError
+from dbmigrate.errors import (
+    ConfigurationError,
+    HistoryError,
+    LedgerConflict,
+    NotCurrent,
+    SourceError,
+    StalePlan,
+    TargetError,
+)
 from dbmigrate.execute import execute
 from dbmigrate.journal import check_resumable, journalled
 from dbmigrate.ledger import TableLedger
@@ -43,6 +51,7 @@ from dbmigrate.model import (
     Waiting,
 )
 from dbmigrate.run import PATIENCE, Run, record_of, script_of, wait_for, writing
+from dbmigrate.script import Problem
 from dbmigrate.source import FilesystemSource, Source
 
 if TYPE_CHECKING:
@@ -228,7 +237,7 @@ class Migrator:
         is still there; otherwise what `upgrade` raises.
         """
         began = time.monotonic()
-        migrations = self.source.load()
+        migrations = self._load()
         with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
             survey = self._survey(connection, migrations, run.ledger)
             begun = self._dead(survey, run)
@@ -248,7 +257,7 @@ class Migrator:
         For a database whose schema exists already. Needs an empty ledger. Raises TargetError for an unknown version,
         HistoryError if the ledger is not empty, otherwise what `upgrade` raises; nothing is recorded then.
         """
-        migrations = self.source.load()
+        migrations = self._load()
         last = migrations.index(planning.find(version, migrations))
         covered = checked([Step(m, "up") for m in migrations[: last + 1]], self.dialect, {})
         with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
@@ -271,7 +280,7 @@ class Migrator:
         Raises TargetError if that migration is not unfinished or that statement not in doubt, MigrationInProgress if
         the session that began it is still there; nothing is recorded then.
         """
-        migrations = self.source.load()
+        migrations = self._load()
         with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
             survey = self._survey(connection, migrations, run.ledger)
             begun = self._dead(survey, run)
@@ -297,16 +306,35 @@ class Migrator:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
+    def _load(self) -> Sequence[Migration]:
+        """Load the source, whoever wrote it, and make sure that a version means one migration."""
+        migrations = self.source.load()
+        versions = {m.version for m in migrations}
+        if len(versions) < len(migrations) or planning.BASE in versions:
+            seen = {planning.BASE}
+            twice = [m for m in migrations if m.version in seen or seen.add(m.version)]  # type: ignore[func-returns-value]
+            raise SourceError(
+                [Problem(m.up.origin, None, f"version {m.version!r} is taken: choose another") for m in twice]
+            )
+        return migrations
+
     def _read(self) -> _Survey:
         """Look at source and ledger over one connection, which goes back as it came."""
-        migrations = self.source.load()
+        migrations = self._load()
         if not self.dialect.exists(url_of(self.database)):
             return self._survey(None, migrations, self.ledger)
         with engine_of(self.database) as engine, connect(engine) as connection:
             return self._survey(connection, migrations, self.ledger.at(None, self.dialect))
 
-    def _survey(self, connection: Connection | None, migrations: Sequence[Migration], ledger: TableLedger) -> _Survey:
-        history = planning.fold(ledger.read(connection) if connection is not None else ())
+    def _survey(
+        self,
+        connection: Connection | None,
+        migrations: Sequence[Migration],
+        ledger: TableLedger,
+        *,
+        brief: bool = False,
+    ) -> _Survey:
+        history = planning.fold(ledger.read(connection, brief=brief) if connection is not None else ())
         journal: Sequence[JournalEntry] = ()
         if connection is not None and history.unfinished is not None:
             journal = ledger.journal(connection, history.unfinished.seq)
@@ -340,7 +368,7 @@ class Migrator:
         `fixed`: the first plan is carried out or nothing; otherwise a ledger that moved is planned from again.
         """
         began = time.monotonic()
-        migrations = self.source.load()
+        migrations = self._load()
         ledger = self.ledger.at(None, self.dialect)
         known: dict[Step, Step] = {}
         outcomes: list[Outcome] = []
@@ -348,14 +376,14 @@ class Migrator:
         patience, head = PATIENCE, -1
         if not self.dialect.exists(url_of(self.database)):
             survey = self._survey(None, migrations, ledger)
-            if not choose(survey):
+            if not self._checked(choose(survey), known):  # before a connection creates the file
                 return Report((), time.monotonic() - began)
         with engine_of(self.database) as engine:
             ended = False
             while not ended:
                 with connect(engine) as connection:
                     if first is None or not fixed:
-                        survey = self._survey(connection, migrations, ledger)
+                        survey = self._survey(connection, migrations, ledger, brief=True)
                         self._refuse(survey.findings, unlocked=True)
                         first = Plan(self._checked(choose(survey), known), survey.history.seq)
                     if not first.steps:

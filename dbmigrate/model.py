@@ -7,10 +7,9 @@ execute.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from dbmigrate.script import Script
@@ -22,18 +21,41 @@ Direction = Literal["up", "down"]
 Action = Literal["up", "down", "begin_up", "begin_down", "baseline", "resolve_applied", "resolve_unapplied"]
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Protocol):
     """The script of one direction, read when it is needed."""
 
-    #: What to call it in messages: a path, a resource.
+    @property
+    def origin(self) -> str:
+        """What to call it in messages: a path, a resource."""
+        ...
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of its bytes (without byte order mark, CRLF as LF), with its tag."""
+        ...
+
+    @property
+    def transaction(self) -> bool:
+        """False if a file beside it (metadata.toml) says that it must not run in a transaction."""
+        ...
+
+    def read(self) -> str:
+        """Return its text. Raises SourceError if it is no longer what `checksum` says."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TextBody:
+    """A script that is in memory."""
+
     origin: str
-    #: SHA-256 of its bytes (without byte order mark, CRLF as LF), with its tag.
     checksum: str
-    #: Reads the text. Raises SourceError if it is no longer what `checksum` says.
-    read: Callable[[], str] = field(repr=False, compare=False)
-    #: False if a file beside it (metadata.toml) says that it must not run in a transaction.
+    text: str = field(repr=False)
     transaction: bool = True
+
+    def read(self) -> str:
+        """Return the text."""
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)

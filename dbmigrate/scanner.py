@@ -1,9 +1,10 @@
 """SQL text to tokens, and tokens to statements.
 
-Laws of this file: one pass, no recursion, no look at a database or a disk; the tokens joined are the text; what
-cannot be cut for certain is refused with its position, never guessed. Which characters quote, escape and comment
-differs per database family, so that knowledge is a value (`Grammar`) and the rest is shared. Where a bare semicolon
-may stand inside one statement (routines, triggers, rules) a `_Body` follows the keywords; there is one per family.
+Laws of this file: one pass, no recursion, no look at a database or a disk; the tokens joined are
+the text; what cannot be cut for certain is refused with its position, never guessed. Which
+characters quote, escape and comment differs per database family, so that knowledge is a value
+(`Grammar`) and the rest is shared. Where a bare semicolon may stand inside one statement (routines,
+triggers) a `_Body` follows the keywords; there is one per family.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_SPACE = " \t\n\r\f\v"
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
-_OPERATOR = r"+\-*/<>=~!@#%^&|`?:"
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
-_UNSEEN = {"space", "comment"}
+#: A delimiter that can be told from the text around it; the client takes no longer one.
+_DELIMITER = re.compile(r"(?P<quote>['\"]?)(?P<delimiter>[^\s\\'\"`.+*-]{1,15})(?P=quote)(?=\s|\Z)")
+#: What goes on behind an E'...' string is read as that string was.
+_CONTINUED = re.compile(r"(?P<string>'(?:[^'\\]++|''|\\.)*+')|(?P<unclosed>')", re.DOTALL)
 _TELLING = {"word", "operator"}
 _HEAD, _SHORT = 8, 40  # what a Statement remembers of its first tokens
 
@@ -29,20 +33,21 @@ class ScriptError(ValueError):
     """SQL text that cannot be cut into statements for certain: where, why, and what to do."""
 
     def __init__(self, text: str, offset: int, reason: str) -> None:
-        """Take the whole text, to turn `offset` (characters from 0) into a line and column from 1."""
+        """Take the whole text, to turn `offset` (characters from 0) into line and column from 1."""
         self.line, self.column = position(text, offset)
         self.reason = reason
         super().__init__(f"line {self.line}, column {self.column}: {reason}")
 
 
-#: A piece of SQL text: kind, text, offset. The kinds: space, comment, code (an edge of MySQL's `/*! */`), command (a
-#: DELIMITER line), string, name (a quoted identifier), word, number, end (a semicolon or the delimiter in force),
-#: operator (anything else), and run (a stretch of words, numbers, spaces and operators that nobody looks into).
+#: A piece of SQL text: kind, text, offset. The kinds: space, comment, code (an edge of MySQL's
+#: `/*! */`), command (DELIMITER and its argument), string, name (a quoted identifier), word,
+#: number, end (a semicolon or the delimiter in force), operator (one character of anything else),
+#: and run (a stretch of words, numbers, spaces and operators that nobody looks into).
 Token = tuple[str, str, int]
 
 
 class _Detail:
-    """What the reader of the tokens wants: every one of them, or runs where only quotes and ends matter."""
+    """What the reader of tokens wants: each one, or runs where only quotes and ends matter."""
 
     __slots__ = ("coarse",)
 
@@ -52,7 +57,7 @@ class _Detail:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement of a script, as it is sent: without comments around it and without its terminator."""
+    """One statement, as it is sent: without comments around it and without its terminator."""
 
     text: str = field(repr=False)
     ordinal: int
@@ -71,12 +76,16 @@ class Grammar:
     names: tuple[str, ...]
     line_comment: str = r"--[^\n]*+"
     body: Callable[[str], _Body | None] = field(default=lambda _first: None)
+    #: What a word can begin with, as in a character class.
+    letters: str = _LETTER
     #: The characters that open a quote; one that nothing closes is refused.
     quotes: str = "'\""
     nested_comments: bool = False
     open_comment_ends_file: bool = False
+    #: Also E'...' strings.
     dollar_quotes: bool = False
     executable_comments: bool = False
+    #: Also the client's rule that two dashes are a comment wherever a statement could begin.
     delimiter_command: bool = False
     parentheses: bool = False
     #: The client program whose backslash commands are to be refused by name.
@@ -86,78 +95,91 @@ class Grammar:
 @lru_cache(maxsize=64)
 def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return the expressions that match exactly one token at any place: each one, and runs."""
-    end = "" if delimiter == ";" else f"(?!{re.escape(delimiter)})"
+    bare = delimiter == ";"
+    end = "" if bare else f"(?!{re.escape(delimiter)})"
+    start, more = f"{end}[{grammar.letters}]", f"{end}[{_LETTER}0-9$]"
+    dollar = rf"\$(?:[{_LETTER}][{_LETTER}0-9]*+)?+\$"
+    within = rf"{more}|(?<=[0-9])\.(?!\.)|(?<=[eE])[+\-](?=[0-9])"
     every = "|".join(
         [
-            r"(?P<space>[ \t\n\r\f\v]++)",
-            *([] if delimiter == ";" else [f"(?P<delimiter>{re.escape(delimiter)})"]),
+            rf"(?P<space>[{_SPACE}]++)",
+            *([] if bare else [f"(?P<delimiter>{re.escape(delimiter)})"]),
             f"(?P<comment>{grammar.line_comment})",
-            *([r"(?P<code>/\*M?!\d*+)", r"(?P<uncode>\*/)"] if grammar.executable_comments else []),
+            *([r"(?P<code>/\*M?!\d*+)|(?P<uncode>\*/)"] if grammar.executable_comments else []),
             r"(?P<block>/\*)",
             f"(?P<string>{'|'.join(grammar.strings)})",
             f"(?P<name>{'|'.join(grammar.names)})",
-            *([r"(?P<unclosed>[eE]')"] if grammar.dollar_quotes else []),
-            *([rf"(?P<dollar>\$(?:[{_LETTER}][{_LETTER}0-9]*+)?+\$)"] if grammar.dollar_quotes else []),
-            rf"(?P<word>(?:{end}[{_LETTER}])(?:{end}[{_LETTER}0-9$])*+)",
-            rf"(?P<number>(?:{end}[0-9])(?:{end}[{_LETTER}0-9.])*+|\.[0-9](?:{end}[{_LETTER}0-9])*+)",
+            *([rf"(?P<unclosed>[eE]')|(?P<dollar>{dollar})"] if grammar.dollar_quotes else []),
+            f"(?P<word>(?:{start})(?:{more})*+)",
+            rf"(?P<number>(?:{end}[0-9]|\.[0-9])(?:{within})*+)",
             r"(?P<end>;)",
-            rf"(?P<operator>(?:{end}(?!--|/\*|\*/)[{_OPERATOR}])++|.)",
+            r"(?P<operator>.)",
         ]
     )
-    run = rf"(?P<run>(?:[ \t\n\r\f\v,.=<>+%|&~!?:@^]++|[{_LETTER}0-9][{_LETTER}0-9$]*+(?!'))++)|"
-    return re.compile(every, re.DOTALL), re.compile((run if delimiter == ";" else "") + every, re.DOTALL)
+    exact = re.compile(every, re.DOTALL)
+    if not bare:
+        return exact, exact
+    plain = rf",.=<>+%|&~!?:@^]++|[{grammar.letters}0-9][{_LETTER}0-9$]*+(?!')"
+    return exact, re.compile(rf"(?P<run>(?:[{plain})(?:[{_SPACE}{plain})*+)|{every}", re.DOTALL)
 
 
 def position(text: str, offset: int) -> tuple[int, int]:
-    """Return line and column, both from 1 and counted in characters; only a line feed ends a line."""
+    """Return line and column, both from 1, in characters; only a line feed ends a line."""
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
 def tokens(text: str, grammar: Grammar) -> Iterator[Token]:
     """Yield the tokens of a text in order; joined they are the text.
 
-    Raises ScriptError at a quote or comment that nothing closes, and at commands that only a client program knows.
+    Raises ScriptError at a quote or comment that nothing closes, and at commands that only a
+    client program knows.
     """
     return _scan(text, grammar, _Detail())
 
 
-def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:
+def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:  # noqa: C901, PLR0912
     every, runs = _patterns(grammar)
     place, length = 0, len(text)
-    fresh = True  # no token of a statement seen since the last one ended
+    fresh = True  # a statement could begin here
     in_code = False
+    escaped = False  # if a quote opens here, an E'...' string goes on
     while place < length:
-        found = runs.match(text, place) if detail.coarse else every.match(text, place)
+        if escaped and text[place] == "'":
+            found = _CONTINUED.match(text, place)
+        else:
+            found = (runs if detail.coarse else every).match(text, place)
         assert found is not None  # noqa: S101 - the last alternative matches any character
-        kind, stop = found.lastgroup or "operator", found.end()
-        if kind == "word":
-            if fresh and grammar.delimiter_command and found.group().upper() == "DELIMITER":
-                kind, stop = "command", _line_end(text, place)
-                every, runs = _patterns(grammar, _delimiter(text, place, stop))
-            else:
-                fresh = False
-        elif kind in ("space", "comment", "end"):
-            fresh = fresh or kind == "end"
-        elif kind == "delimiter":
-            kind, fresh = "end", True
-        elif kind == "block":
+        kind, stop = found.lastgroup or "", found.end()
+        if kind == "block":
             kind, stop = "comment", _comment_end(text, place, grammar)
-        elif kind == "dollar":
-            kind, fresh = "string", False
-            stop = text.find(found.group(), stop) + len(found.group())
-            if stop < found.end() + len(found.group()):
-                raise ScriptError(text, place, f"the string opened with {found.group()} is never closed")
+        elif kind == "operator" and fresh and grammar.delimiter_command:
+            if text.startswith("--", place):
+                kind, stop = "comment", _line_end(text, place)
+        if kind in ("space", "comment"):
+            yield kind, text[place:stop], place
+            place = stop
+            continue
+        escaped = kind == "string" and (escaped or text[place] in "eE")
+        if kind == "word" and fresh and grammar.delimiter_command and found[0].upper() == "DELIMITER":
+            delimiter, stop = _delimiter(text, place)
+            every, runs = _patterns(grammar, delimiter)
+            yield "command", text[place:stop], place
+            # the client does not look at the rest of the line
+            kind, place, stop = "comment", stop, _line_end(text, stop)
+            if place == stop:
+                continue
+        elif kind in ("end", "delimiter"):
+            kind, fresh = "end", True
         elif kind == "code":
             in_code = True
         elif kind == "uncode":
             kind, stop = ("code", stop) if in_code else ("operator", place + 1)
-            in_code, fresh = False, fresh and kind == "code"
-        elif kind == "unclosed":
-            raise ScriptError(text, place, "the string opened here with E' is never closed")
-        elif kind == "operator":
-            _check_operator(text, place, fresh, grammar)
-            fresh = False
+            in_code, fresh = False, fresh and in_code
         else:
+            if kind == "dollar":
+                kind, stop = "string", _dollar_end(text, place, found[0])
+            elif kind in ("operator", "unclosed"):
+                _refuse(text, place, kind, fresh, grammar)
             fresh = False
         yield kind, text[place:stop], place
         place = stop
@@ -168,11 +190,26 @@ def _line_end(text: str, place: int) -> int:
     return len(text) if end < 0 else end
 
 
-def _delimiter(text: str, start: int, stop: int) -> str:
-    words = text[start:stop].split()
-    if len(words) < 2 or "\\" in words[1]:  # noqa: PLR2004 - the command and its argument
-        raise ScriptError(text, start, "DELIMITER needs a delimiter without backslash, as in: DELIMITER //")
-    return words[1]
+def _delimiter(text: str, start: int) -> tuple[str, int]:
+    """Return what a DELIMITER command sets, and where it ends, as the client reads it."""
+    if text[text.rfind("\n", 0, start) + 1 : start].strip():
+        reason = "DELIMITER must stand first in its line, or the client does not see it"
+        raise ScriptError(text, start, reason)
+    argument = start + len("DELIMITER")
+    while text[argument : argument + 1] in (" ", "\t"):
+        argument += 1
+    found = _DELIMITER.match(text, argument)
+    if found is None or argument == start + len("DELIMITER"):
+        reason = "DELIMITER needs a delimiter of at most 15 characters, as in: DELIMITER //"
+        raise ScriptError(text, start, reason)
+    return found["delimiter"], found.end()
+
+
+def _dollar_end(text: str, start: int, tag: str) -> int:
+    end = text.find(tag, start + len(tag))
+    if end < 0:
+        raise ScriptError(text, start, f"the string opened with {tag[:_SHORT]} is never closed")
+    return end + len(tag)
 
 
 def _comment_end(text: str, start: int, grammar: Grammar) -> int:
@@ -183,7 +220,7 @@ def _comment_end(text: str, start: int, grammar: Grammar) -> int:
     else:
         depth = 0
         for edge in _COMMENT_EDGE.finditer(text, start):
-            depth += 1 if edge.group() == "/*" else -1
+            depth += 1 if edge[0] == "/*" else -1
             if depth == 0:
                 return edge.end()
     if grammar.open_comment_ends_file:
@@ -191,44 +228,49 @@ def _comment_end(text: str, start: int, grammar: Grammar) -> int:
     raise ScriptError(text, start, "the comment opened here with /* is never closed")
 
 
-def _check_operator(text: str, place: int, fresh: bool, grammar: Grammar) -> None:  # noqa: FBT001
+def _refuse(text: str, place: int, kind: str, fresh: bool, grammar: Grammar) -> None:  # noqa: FBT001
+    """Raise ScriptError for a character that is no operator of any SQL, at least not here."""
     character = text[place]
-    if character in grammar.quotes:
-        raise ScriptError(text, place, f"the quote opened here with {character} is never closed")
+    if kind == "unclosed" or character in grammar.quotes:
+        quote = "E'" if character in "eE" else character
+        raise ScriptError(text, place, f"the quote opened here with {quote} is never closed")
     if character == "\\" and grammar.client and text[place + 1 : place + 2] != "N":
-        command = text[place : _line_end(text, place)].strip()
-        raise ScriptError(
-            text,
-            place,
-            f"{command!r} is a command of the {grammar.client} client, not SQL: say it in SQL, or leave it out",
-        )
+        command = text[place : _line_end(text, place)].strip()[:_SHORT]
+        reason = f"{command!r} is a command of the {grammar.client} client, not SQL: say it in SQL, or leave it out"
+        raise ScriptError(text, place, reason)
     if character == "." and fresh:
-        raise ScriptError(text, place, "no statement begins with a dot; a command of the sqlite3 shell is not SQL")
+        reason = "no statement begins with a dot; a command of the sqlite3 shell is not SQL"
+        raise ScriptError(text, place, reason)
 
 
-def statements(text: str, grammar: Grammar) -> Iterator[Statement]:
-    """Yield the statements of a script one by one, holding no more than one; empty ones are left out.
+def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C901, PLR0912, PLR0915
+    """Yield the statements of a script one by one, holding no more than one; not the empty ones.
 
-    Raises ScriptError where the text cannot be cut for certain, at the place that it is about; the statements before
-    it have been yielded then.
+    Raises ScriptError where the text cannot be cut for certain, at the place that it is about; the
+    statements before it have been yielded then.
     """
-    ordinal, line, counted = 0, 1, 0
-    start, stop, depth, opened = -1, -1, 0, -1
+    ordinal, line, line_start, counted = 0, 1, 0, 0
+    start = stop = -1
+    depth, opened = 0, -1  # parentheses
+    code = -1  # where a /*! opened
     head: list[str] = []
     body: _Body | None = None
     bare = True  # the semicolon is the delimiter in force
     detail = _Detail()
     for kind, piece, place in chain(_scan(text, grammar, detail), (("end", "", len(text)),)):
-        if kind in _UNSEEN:
+        if kind in ("space", "comment"):
             continue
         if kind == "command":
-            bare = piece.split()[1] == ";"
+            bare = piece.split(None, 1)[1].strip("'\"") == ";"
             continue
         if kind != "end":
             if start < 0:
                 start = place
+            if kind == "run":
+                piece = piece.rstrip(_SPACE)  # noqa: PLW2901
             stop = place + len(piece)
             if kind == "code":
+                code = -1 if piece == "*/" else place
                 continue
             seen = piece.upper() if kind == "word" else piece[:_SHORT]
             if not head:
@@ -246,17 +288,24 @@ def statements(text: str, grammar: Grammar) -> Iterator[Statement]:
             continue
         if start < 0:
             continue
-        if piece == "" and depth:
+        if depth:
+            if piece:
+                continue
             raise ScriptError(text, opened, "the parenthesis opened here is never closed")
-        if piece == ";" and (depth or (body is not None and body.compound and not bare)):
+        if piece == ";" and not bare and body is not None and body.compound:
             continue
         if body is not None and body.holds(text, piece, start):
             continue
-        line += text.count("\n", counted, start)
-        counted, ordinal = start, ordinal + 1
-        column = start - text.rfind("\n", 0, start)
-        yield Statement(text[start:stop], ordinal, start, line, column, tuple(head))
-        start, depth, body, detail.coarse = -1, 0, None, False
+        if code >= 0:
+            raise ScriptError(text, code, "the /*! opened here is not closed before the statement ends")
+        if head:
+            if lines := text.count("\n", counted, start):
+                line += lines
+                line_start = text.rfind("\n", counted, start) + 1
+            counted, ordinal = start, ordinal + 1
+            column = start - line_start + 1
+            yield Statement(text[start:stop], ordinal, start, line, column, tuple(head))
+        start, body, detail.coarse = -1, None, False
         head.clear()
 
 
@@ -267,28 +316,32 @@ class _Body:
     compound = False
 
     def feed(self, word: str, place: int) -> None:
-        """Take the next significant token: an upper-case word, an operator, or nothing telling."""
+        """Take the next significant token: an upper-case word, an operator, "?" for the others."""
 
     def holds(self, text: str, end: str, start: int) -> bool:  # noqa: ARG002
-        """Tell whether this end (a semicolon, a delimiter, or "" for the end of the text) is inside the statement.
+        """Tell whether this end (";", a delimiter, or "": of the text) is inside the statement.
 
-        Raises ScriptError when the text ends inside, or when the statement can be run by a client program only.
+        Raises ScriptError when the text ends inside, or when the statement cannot be cut for
+        certain or can be run by a client program only.
         """
         return False
 
 
 _COPY_REMEDY = (
-    "COPY ... FROM stdin takes its rows from the psql client: write INSERT statements, or load the rows from the "
-    "application"
+    "COPY ... FROM stdin takes its rows from the psql client: write INSERT statements, or load the "
+    "rows from the application"
 )
 
 
 class _Copy(_Body):
+    """COPY of PostgreSQL, with rows of data behind it that are no SQL when it reads from stdin."""
+
     def __init__(self) -> None:
-        self._last, self._inline = "", False
+        self._depth, self._last, self._inline = 0, "", False
 
     def feed(self, word: str, place: int) -> None:  # noqa: ARG002
-        self._inline = self._inline or (self._last == "FROM" and word == "STDIN")
+        self._depth += (word == "(") - (word == ")")
+        self._inline |= not self._depth and self._last == "FROM" and word == "STDIN"
         self._last = word
 
     def holds(self, text: str, end: str, start: int) -> bool:  # noqa: ARG002
@@ -300,7 +353,8 @@ class _Copy(_Body):
 class _Atomic(_Body):
     """CREATE FUNCTION and PROCEDURE of PostgreSQL with a body in BEGIN ATOMIC ... END.
 
-    CASE ... END nests in it; after AS or a dot both words are names.
+    CASE ... END nests in it; after AS or a dot both words are names. The last END follows a
+    semicolon.
     """
 
     def __init__(self) -> None:
@@ -310,28 +364,36 @@ class _Atomic(_Body):
         if self._last in ("CREATE", "REPLACE") and word in ("FUNCTION", "PROCEDURE"):
             self._routine = True
         if self._routine and self._last not in ("AS", "."):
-            if self._depth:
-                self._depth += (word == "CASE") - (word == "END")
-            elif self._last == "BEGIN" and word == "ATOMIC":
+            if word == "ATOMIC" and self._last == "BEGIN" and not self._depth:
                 self._depth, self._opened = 1, place
+            elif word == "CASE" and self._depth:
+                self._depth += 1
+            elif word == "END" and (self._depth > 1 or self._last in (";", "ATOMIC")):
+                self._depth -= 1
         self._last = word
 
     def holds(self, text: str, end: str, start: int) -> bool:  # noqa: ARG002
         if self._depth and end == "":
             raise ScriptError(text, self._opened, "BEGIN ATOMIC has no END that closes it")
+        self._last = ";"
         return self._depth > 0
 
 
 class _Trigger(_Body):
-    """CREATE TRIGGER of SQLite: it ends with a semicolon, END, and the end (sqlite3_complete() has this rule)."""
+    """CREATE TRIGGER of SQLite: it ends with a semicolon, END, and the end.
+
+    This is the rule of sqlite3_complete().
+    """
+
+    _BEFORE = frozenset({"EXPLAIN", "QUERY", "PLAN", "CREATE", "TEMP", "TEMPORARY"})
 
     def __init__(self) -> None:
-        self._words, self._last, self._before = 0, "", ""
-        self._trigger = False
+        self._heading, self._trigger = True, False
+        self._last, self._before = "", ""
 
     def feed(self, word: str, place: int) -> None:  # noqa: ARG002
-        self._words += 1
-        self._trigger = self._trigger or (word == "TRIGGER" and self._last in ("CREATE", "TEMP", "TEMPORARY"))
+        if self._heading:
+            self._heading, self._trigger = word in self._BEFORE, word == "TRIGGER"
         self._before, self._last = self._last, word
 
     def holds(self, text: str, end: str, start: int) -> bool:
@@ -339,124 +401,176 @@ class _Trigger(_Body):
         if not self._trigger or ended:
             return False
         if end == "":
-            raise ScriptError(text, start, "the trigger that begins here has no END; that closes it")
+            reason = "the trigger that begins here has no END; that closes it"
+            raise ScriptError(text, start, reason)
         self._before, self._last = self._last, ";"
         return True
 
 
 _ROUTINES = {"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"}
 _OBJECTS = {
-    *("TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE", "SERVER", "TABLESPACE", "LOGFILE"),
-    *("UNIQUE", "FULLTEXT", "SPATIAL", "RESOURCE", "UNDO", "INSTANCE", "CATALOG"),
+    *("TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE", "SERVER"),
+    *("TABLESPACE", "LOGFILE", "UNIQUE", "FULLTEXT", "SPATIAL", "RESOURCE", "UNDO", "INSTANCE"),
+    *("CATALOG",),
 }
 _BLOCKS = {"BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR"}
 _STARTERS = {"start", ";", "BEGIN", "ATOMIC", "THEN", "ELSE", "DO", "LOOP", "REPEAT", ":"}
 _SIMPLE = {
-    *("SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "SET", "CALL", "RETURN", "WITH", "DO", "TRUNCATE", "CREATE"),
-    *("ALTER", "DROP", "SIGNAL", "EXECUTE", "PREPARE", "VALUES", "LOAD", "RENAME", "ANALYZE", "OPTIMIZE", "KILL"),
+    *("SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "SET", "CALL", "RETURN", "WITH", "DO"),
+    *("TRUNCATE", "CREATE", "ALTER", "DROP", "SIGNAL", "RESIGNAL", "EXECUTE", "PREPARE", "VALUES"),
+    *("LOAD", "RENAME", "ANALYZE", "OPTIMIZE", "KILL", "SHOW", "EXPLAIN", "DESCRIBE", "DESC"),
+    *("CHECK", "CHECKSUM", "REPAIR", "GRANT", "REVOKE", "FLUSH", "GET", "XA", "HANDLER", "PURGE"),
+}
+#: Behind one of these an END is the name of a column.
+_OPERAND_FOLLOWS = {
+    *("CASE", "WHEN", "THEN", "ELSE", "UNTIL", "AND", "OR", "XOR", "NOT", "SELECT", "IN", "LIKE"),
+    *("(", ",", "=", "<", ">", "!", "+", "-", "*", "/", "%", "|", "&", "^", "~", "DIV", "MOD"),
 }
 
 
 class _Compound(_Body):
     """Stored programs and compound statements of MySQL and MariaDB, with or without DELIMITER.
 
-    A block opens only where a statement can begin; CASE also as an expression. END closes a block behind a semicolon,
-    an empty BEGIN or an UNTIL, and an expression anywhere. Under a DELIMITER of the author's only that one ends them.
+    A block opens only where a statement can begin; CASE also as an expression. END closes a block
+    behind a semicolon, an empty BEGIN or an UNTIL, and an expression behind an operand. Under a
+    DELIMITER of the author's only that one ends them.
     """
 
-    def __init__(self, first: str) -> None:
-        self._state = {"CREATE": "create", "ALTER": "create", "BEGIN": "begin"}.get(first, "body")
-        self.compound = self._state == "body"
+    def __init__(self) -> None:
+        #: Where in the statement we are: its first word, the words behind CREATE, SET or BEGIN,
+        #: the heading of a kind of routine, its body, or nowhere that matters.
+        self._state = "first"
         self._stack: list[tuple[str, int]] = []
-        self._last = "start"
-        self._handler = self._until = False
-        self._depth = self._skip = 0
+        self._last = self._before = ""
+        self._handler = ""  # in DECLARE ... HANDLER FOR: a condition is "wanted", or "seen"
+        self._until = False
+        self._depth = 0
+        self._foreign = -1
 
     def feed(self, word: str, place: int) -> None:
-        if self._skip:
-            self._skip -= 1
-            word = "ROW" if not self._skip else word
-        elif self._state == "create":
+        state = self._state
+        if state == "body":
+            word = self._read(word, place)
+        elif state == "first":
+            self._state = {"CREATE": "CREATE", "ALTER": "CREATE", "SET": "SET"}.get(word, "none")
+            if word == "BEGIN":
+                self._state = "BEGIN"
+            elif word in _BLOCKS:
+                word = self._open_body(word, place)
+        elif state == "CREATE":
             if word in _ROUTINES:
                 self._state, self.compound = word, True
+                self._foreign = place if word == "PACKAGE" else -1
             elif word in _OBJECTS:
                 self._state = "none"
-        elif self._state == "begin":
-            if word == "NOT":  # MariaDB: BEGIN NOT ATOMIC; any other BEGIN opens a transaction
+        elif state == "SET":  # MariaDB: SET STATEMENT variable = value FOR statement
+            self._state = "FOR" if word == "STATEMENT" else "none"
+        elif state == "FOR":
+            self._state = "first" if word == "FOR" else "FOR"
+        elif state == "BEGIN":  # MariaDB: BEGIN NOT ATOMIC; any other BEGIN opens a transaction
+            self._state = "none"
+            if word == "NOT":
                 self._state, self.compound = "body", True
                 self._stack.append(("block", place))
-            elif self._last != "start":
-                self._state = "none"
-        elif self._state == "body":
-            self._read_body(word, place)
-        elif self._state != "none" and self._body_starts(word):
-            self._state, self._last = "body", "start"
-            self._read_body(word, place)
-        self._last = word
+        elif state != "none" and self._body_starts(word, place):
+            word = self._open_body(word, place)
+        self._before, self._last = self._last, word
 
-    def _body_starts(self, word: str) -> bool:
-        if self._state == "TRIGGER":
-            if word in ("FOLLOWS", "PRECEDES"):
-                self._skip = 1
-            return self._last == "ROW" and not self._skip
+    def _open_body(self, word: str, place: int) -> str:
+        self._state, self.compound, self._last = "body", True, "start"
+        return self._read(word, place)
+
+    def _body_starts(self, word: str, place: int) -> bool:
         if self._state == "EVENT":
             return self._last == "DO"
+        if self._state == "TRIGGER":
+            if self._before in ("FOLLOWS", "PRECEDES"):
+                return True
+            if word in ("FOLLOWS", "PRECEDES") or self._last in ("FOLLOWS", "PRECEDES"):
+                return False
+            starts = self._before == "EACH" and self._last == "ROW"
+            if starts and word == "DECLARE":
+                self._foreign = place
+            return starts
         self._depth += (word == "(") - (word == ")")
-        if self._depth or self._last in _ROUTINES or self._last in ("RETURNS", "CHARACTER"):
+        if self._depth or self._last in _ROUTINES or self._last in (".", "EXISTS", "RETURNS"):
+            return False  # a name, or a type
+        if word == "SET" and self._last in ("CHARACTER", "CHAR"):
             return False
+        if word in ("AS", "IS"):
+            self._foreign = place
         return word in _BLOCKS or word in _SIMPLE
 
-    def _read_body(self, word: str, place: int) -> None:
+    def _read(self, word: str, place: int) -> str:
+        """Follow the blocks of a body; return what the word is to those behind it."""
+        if self._last in (".", "@"):
+            return "?"
+        if self._handler:
+            if self._in_conditions(word):
+                return word
+            self._last = "start"
         inside = self._stack[-1][0] if self._stack else ""
         starts = self._last in _STARTERS and inside != "expression"
-        if self._last == ".":
-            return
         if word == "END":
-            if inside == "expression" or (inside and (self._last in (";", "BEGIN") or self._until)):
+            if inside == "expression" or self._until:
+                closes = self._last not in _OPERAND_FOLLOWS
+            else:
+                closes = self._last in (";", "BEGIN", "ATOMIC")
+            if inside and closes:
+                self._until = self._until and inside == "expression"
                 self._stack.pop()
-                self._until = False
-        elif word == "CASE" and self._last != "END":
-            self._stack.append(("block" if starts else "expression", place))
-        elif word in _BLOCKS and (starts or (self._handler and word != "FOR" and self._last != "END")):
+        elif word == "CASE":
+            if self._last != "END":
+                self._stack.append(("block" if starts else "expression", place))
+        elif starts and word in _BLOCKS:
             self._stack.append(("block", place))
-            self._handler = False
-        elif word == "UNTIL" and starts:
+        elif starts and word == "DO":  # the statement; the DO of a loop stands behind its condition
+            return "?"
+        elif starts and word == "UNTIL":
             self._until = True
-        elif word == "HANDLER":
-            self._handler = True
+        elif word == "HANDLER" and self._before == "DECLARE":
+            self._handler = "wanted"
+        return word
+
+    def _in_conditions(self, word: str) -> bool:
+        """Tell whether the word belongs to the list behind HANDLER, or begins the statement."""
+        if self._handler == "wanted":
+            more = word in ("FOR", "SQLSTATE", "NOT") or (word, self._last) == ("VALUE", "SQLSTATE")
+            self._handler = "wanted" if more else "seen"
+            return True
+        self._handler = "wanted" if word == "," else ""
+        return word == ","
 
     def holds(self, text: str, end: str, start: int) -> bool:  # noqa: ARG002
-        if self._stack and end == "":
-            raise ScriptError(
-                text, self._stack[-1][1], "the block opened here has no END that closes it; DELIMITER helps to see where"
+        if self._foreign >= 0 and end == ";":
+            reason = (
+                "this is a routine of sql_mode=ORACLE, a package or another language: only a "
+                "DELIMITER of its own tells where it ends"
             )
-        if not self._stack or end != ";":
-            return False
-        self._last, self._handler = ";", False
-        return True
+            raise ScriptError(text, self._foreign, reason)
+        if self._stack and end == "":
+            reason = "the block opened here has no END that closes it; DELIMITER helps to see where"
+            raise ScriptError(text, self._stack[-1][1], reason)
+        self._last = ";"
+        return bool(self._stack) and end == ";"
 
 
 _STANDARD = r"'[^']*+(?:''[^']*+)*+'"
 _BACKSLASHED = r"'(?:[^'\\]++|''|\\.)*+'"
-_ESCAPED = (
-    r"[eE]'(?:[^'\\]++|''|\\.)*+'"
-    # the standard lets a string go on behind a line feed; it stays the same kind of string
-    r"(?:(?:[ \t\f\v\r]|--[^\n]*+)*+\n(?:[ \t\n\r\f\v]|--[^\n]*+\n)*+'(?:[^'\\]++|''|\\.)*+')*+"
-)
 _DOUBLE = r'"[^"]*+(?:""[^"]*+)*+"'
 _BACKTICK = r"`[^`]*+(?:``[^`]*+)*+`"
 
+# The letter in front belongs to the string: x'61' is not x '61', a column and its alias.
 SQLITE = Grammar(
-    strings=(_STANDARD,),
+    strings=(f"[xX]?{_STANDARD}",),
     names=(_DOUBLE, _BACKTICK, r"\[[^\]]*+\]"),
     quotes="'\"`[",
     body=lambda first: _Trigger() if first in ("CREATE", "EXPLAIN") else None,
     open_comment_ends_file=True,
 )
 POSTGRESQL = Grammar(
-    strings=(_ESCAPED, _STANDARD),
-    names=(_DOUBLE,),
-    quotes="'\"",
+    strings=(f"[eE]{_BACKSLASHED}", f"(?:[bBnNxX]|[uU]&)?{_STANDARD}"),
+    names=(f"(?:[uU]&)?{_DOUBLE}",),
     body=lambda first: _Atomic() if first == "CREATE" else _Copy() if first == "COPY" else None,
     nested_comments=True,
     dollar_quotes=True,
@@ -464,11 +578,12 @@ POSTGRESQL = Grammar(
     client="psql",
 )
 MYSQL = Grammar(
-    strings=(_BACKSLASHED, _BACKSLASHED.replace("'", '"')),
+    strings=(f"[bBnNxX]?{_BACKSLASHED}", _BACKSLASHED.replace("'", '"')),
     names=(_BACKTICK,),
+    letters=_LETTER + "$",
     quotes="'\"`",
     line_comment=r"--(?=[\x00-\x20]|\Z)[^\n]*+|#[^\n]*+",
-    body=lambda first: _Compound(first) if first in _BLOCKS or first in ("CREATE", "ALTER") else None,
+    body=lambda first: _Compound() if first in _BLOCKS | {"CREATE", "ALTER", "SET"} else None,
     executable_comments=True,
     delimiter_command=True,
     client="mysql",

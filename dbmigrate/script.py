@@ -22,8 +22,8 @@ ALGORITHM = "sha256:"
 _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*no-transaction\s*\Z")
 _DIRECTIVES = ("no-transaction", "foreign-keys=off")
-#: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart).
-_NOTHING = re.compile(rb"(?:\s++|--[^\n]*+|/\*(?:[^*]++|\*(?!/))*+\*/|;)*+")
+#: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart, nested ones too).
+_NOTHING = re.compile(rb"(?:\s++|--[^\n]*+|/\*(?!M?!)(?:[^*]++|\*(?!/))*+\*/|;)*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,9 @@ class Script:
 
 
 def decode(data: bytes) -> tuple[str, str | None]:
-    """Turn a file into the text that is sent; also say what is wrong with it.
+    """Turn a file, without byte order mark, into the text that is sent; also say what is wrong with it.
 
-    UTF-8, strictly; one byte order mark is dropped; line ends stay as they are. A NUL byte is refused since some
+    UTF-8, strictly; line ends stay as they are. A NUL byte is refused since some
     drivers silently send only the text before it, a bare carriage return since it ends a comment in some databases
     and not in others.
     """
@@ -104,22 +104,21 @@ def decode(data: bytes) -> tuple[str, str | None]:
         line = data.count(b"\n", 0, bare) + 1
         return "", f"carriage return without line feed in line {line}: use LF or CRLF line ends"
     try:
-        return data.decode("utf-8-sig"), None
+        return data.decode(), None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return "", f"not UTF-8 in line {line} (byte 0x{data[error.start]:02x}): save the file as UTF-8"
 
 
 def checksum(data: bytes) -> str:
-    """Return SHA-256 of a script's bytes without byte order mark and with CRLF as LF, with its tag."""
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    """Return SHA-256 of a script's bytes, without byte order mark, and with CRLF as LF, with its tag."""
     return ALGORITHM + sha256(data.replace(b"\r\n", b"\n") if b"\r" in data else data).hexdigest()
 
 
 def is_blank(data: bytes) -> bool:
     """Tell whether a script holds nothing but space and comments."""
-    found = _NOTHING.match(data.removeprefix(b"\xef\xbb\xbf"))
-    return found is not None and found.end() == len(data.removeprefix(b"\xef\xbb\xbf"))
+    found = _NOTHING.match(data)
+    return found is not None and found.end() == len(data)
 
 
 def fingerprint(text: str, grammar: Grammar) -> str:
@@ -128,15 +127,28 @@ def fingerprint(text: str, grammar: Grammar) -> str:
     Raises ScriptError as `tokens` does.
     """
     digest = sha256()
+    head = True
     for kind, piece, _ in tokens(text, grammar):
-        if kind != "space" and (kind != "comment" or _directive(piece) is not None):
-            digest.update(piece.replace("\r\n", "\n").encode())
-            digest.update(b"\0")
+        if kind == "space":
+            continue
+        if kind == "comment":
+            word = _directive(piece, head=head)
+            if word is None:
+                continue
+            said = f"-- dbmigrate: {word}"
+        elif kind == "command":
+            said = " ".join(piece.split())
+        else:
+            said = piece.replace("\r\n", "\n")
+        head = head and kind == "comment"
+        digest.update(said.encode())
+        digest.update(b"\0")
     return ALGORITHM + digest.hexdigest()
 
 
-def _directive(comment: str) -> str | None:
-    if _SQLX_DIRECTIVE.match(comment):
+def _directive(comment: str, *, head: bool) -> str | None:
+    """Return what a comment directs; SQLx's form does so only above the first statement."""
+    if head and _SQLX_DIRECTIVE.match(comment):
         return "no-transaction"
     found = _DIRECTIVE.match(comment)
     return found["word"] if found else None
@@ -229,8 +241,8 @@ def _read_directives(text: str, grammar: Grammar, origin: str, problems: list[Pr
             if kind != "comment":
                 head = head and kind == "space"
                 continue
-            word = _directive(piece)
-            if word is None or (not head and _SQLX_DIRECTIVE.match(piece)):
+            word = _directive(piece, head=head)
+            if word is None:
                 continue
             line = position(text, place)[0]
             if word not in _DIRECTIVES:

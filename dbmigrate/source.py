@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dbmigrate.errors import SourceError
 from dbmigrate.layouts import layout as find_layout
 from dbmigrate.layouts.folder import open_folder
-from dbmigrate.model import Body, Migration
+from dbmigrate.model import Migration, TextBody
 from dbmigrate.script import Problem, checksum, decode, is_blank
 
 if TYPE_CHECKING:
@@ -122,7 +121,6 @@ def sql_migration(version: str, name: str, up: str, down: str | None = None) -> 
     return Migration(version, name, _text_body(f"{label}.up", up), back)
 
 
-def _text_body(origin: str, text: str) -> Body:
+def _text_body(origin: str, text: str) -> TextBody:
     text = text.removeprefix("\ufeff")  # as from a file
-    mark = checksum(text.encode(errors="surrogatepass"))
-    return Body(origin, mark, partial(str, text))  # unlike a lambda it can be pickled
+    return TextBody(origin, checksum(text.encode(errors="surrogatepass")), text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -716,3 +717,29 @@ def test_wrong_arguments_are_refused(arguments: dict[str, object], reason: str) 
     """A wrong call is a ConfigurationError that says what is wrong, before any database is touched."""
     with pytest.raises(ConfigurationError, match=reason):
         Migrator(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_version_means_one_migration_whatever_the_source(sqlite: Database) -> None:
+    """A source of the user's own with a version twice, or one called "base", is refused."""
+
+    class Own:
+        """A source that checks nothing."""
+
+        def __init__(self, *migrations: Migration) -> None:
+            self.migrations = migrations
+
+        def load(self) -> Sequence[Migration]:
+            """Return what there is."""
+            return self.migrations
+
+    for twice in (Own(USERS, USERS), Own(sql_migration("base", "x", "SELECT 1"))):
+        with pytest.raises(SourceError, match="is taken"):
+            Migrator(sqlite.url, twice).upgrade()
+
+
+def test_a_script_problem_creates_no_file(sqlite: Database) -> None:
+    """What is found while the scripts are cut is found before a connection creates the SQLite file."""
+    with pytest.raises(SourceError, match="never closed"):
+        migrator(sqlite, [sql_migration("1", "x", "SELECT 'oops")]).upgrade()
+    assert sqlite.tables() == []
+    assert not Path(sqlite.name).exists()

@@ -40,7 +40,7 @@ from dbmigrate import (
 from dbmigrate.dialects import dialect_for
 from dbmigrate.layouts import native
 from dbmigrate.layouts.folder import open_folder
-from dbmigrate.model import Body, Migration
+from dbmigrate.model import Migration, TextBody
 from dbmigrate.script import inspect
 from dbmigrate.source import _checked  # pyright: ignore[reportPrivateUsage]
 
@@ -891,4 +891,4 @@ def test_any_text_in_memory_loads_or_is_refused(version: str, name: str, up: str
 
 def test_bodies_are_equal_by_origin_and_checksum() -> None:
     """How a script is read does not matter to whether it is the same."""
-    assert Body("x", "1", lambda: "a") == Body("x", "1", lambda: "b")
+    assert TextBody("x", "1", "a") == TextBody("x", "1", "a")

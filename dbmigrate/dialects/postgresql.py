@@ -162,8 +162,8 @@ class PostgreSQL(Dialect):
         return bool(
             connection.execute(
                 text(
-                    "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = :pid "
-                    "AND CAST(extract(epoch FROM backend_start) AS text) = :start AND pid <> pg_backend_pid()"
+                    "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = :pid AND pid <> pg_backend_pid() "
+                    "AND coalesce(CAST(extract(epoch FROM backend_start) AS text), :start) = :start"
                 ),
                 {"pid": int(pid), "start": start},
             ).scalar_one()

@@ -8,12 +8,11 @@ from files.
 from __future__ import annotations
 
 import os
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigrate.errors import SourceError
-from dbmigrate.model import Body
 from dbmigrate.script import Problem, checksum, decode, is_blank, printable
 
 if TYPE_CHECKING:
@@ -22,6 +21,10 @@ if TYPE_CHECKING:
 # Binary, or Windows would change the line ends. Not blocking, for a file may have become a named pipe since the folder
 # was listed.
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+_CHUNK = 1 << 16
+_MARK = b"\xef\xbb\xbf"
 
 
 class Entry(NamedTuple):
@@ -39,8 +42,8 @@ class Entry(NamedTuple):
         return f"{self.parent.origin}/{_escaped(self.name)}"
 
     def read(self) -> bytes:
-        """Return the bytes of a file."""
-        return self.parent.read(self.name)
+        """Return the bytes of a file, without a byte order mark."""
+        return self.parent.read(self.name).removeprefix(_MARK)
 
     def entries(self) -> list[Entry]:
         """Return what is in a folder, as `Folder.entries` does."""
@@ -150,9 +153,11 @@ def _read_file(path: str) -> bytes:
     descriptor = os.open(path, _FLAGS)
     try:
         parts: list[bytes] = []
-        while part := os.read(descriptor, 1 << 16):  # faster than to ask for the size
+        part = os.read(descriptor, _CHUNK)
+        while len(part) == _CHUNK:  # a file gives less only at its end
             parts.append(part)
-        return b"".join(parts)
+            part = os.read(descriptor, _CHUNK)
+        return b"".join((*parts, part)) if parts else part
     finally:
         os.close(descriptor)
 
@@ -168,27 +173,41 @@ def text_of(entry: Entry) -> tuple[bytes, str, str | None]:
     return data, *decode(data)
 
 
-def body(entry: Entry, problems: list[Problem], *, transaction: bool = True, may_be_blank: bool = False) -> Body:
+@dataclass(frozen=True, slots=True)
+class FileBody:
+    """A script in a file, read anew each time."""
+
+    folder: Folder = field(repr=False, compare=False)
+    name: str
+    checksum: str
+    transaction: bool
+
+    @property
+    def origin(self) -> str:
+        """What to call it in messages."""
+        return Entry(self.name, self.folder, is_folder=False).origin
+
+    def read(self) -> str:
+        """Return the text. Raises SourceError if it cannot be read, or is no longer the same."""
+        data, text, defect = text_of(Entry(self.name, self.folder, is_folder=False))
+        if defect is None and checksum(data) != self.checksum:
+            defect = "the file changed while it was in use: call again"
+        if defect is not None:
+            raise SourceError([Problem(self.origin, None, defect)])
+        return text
+
+
+def body(entry: Entry, problems: list[Problem], *, transaction: bool = True, may_be_blank: bool = False) -> FileBody:
     """Read a script once, to hash it and to see whether it is text; what is wrong is added to `problems`.
 
-    The text is not kept: `Body.read` reads it again, and raises SourceError if it is no longer the same.
+    The text is not kept.
     """
     data, _, defect = text_of(entry)
     if defect is None and not may_be_blank and is_blank(data):
         defect = "there is no statement in it: write one, or delete the file"
-    origin, mark = entry.origin, checksum(data)
     if defect is not None:
-        problems.append(Problem(origin, None, defect))
-    return Body(origin, mark, partial(_read_again, entry, mark), transaction)
-
-
-def _read_again(entry: Entry, expected: str) -> str:
-    data, text, defect = text_of(entry)
-    if defect is None and checksum(data) != expected:
-        defect = "the file changed while it was in use: call again"
-    if defect is not None:
-        raise SourceError([Problem(entry.origin, None, defect)])
-    return text
+        problems.append(Problem(entry.origin, None, defect))
+    return FileBody(entry.parent, entry.name, checksum(data), transaction)
 
 
 def _unreadable(error: Exception) -> str:
