@@ -70,7 +70,10 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
             tracker.committing = True
             wait_for(run, lambda: run.dialect.commit(run.connection))
         except BaseException as error:
-            raise _undone(run, tracker, head, error) from error
+            raised = _undone(run, tracker, head, error)
+            if raised is error:
+                raise
+            raise raised from error
     return run.finish(finished)
 
 
@@ -80,7 +83,7 @@ def _nothing() -> None:
 
 def _undone(run: Run, tracker: Tracker, head: int, error: BaseException) -> BaseException:
     """Roll back, and say what the error amounts to: a conflict to plan again from, or a failure."""
-    left = None if run.is_lost else run.dialect.rollback(run.connection)
+    left = run.roll_back()
     if not isinstance(error, Exception) or isinstance(error, MigrationInProgress):
         return error
     if run.is_lost:

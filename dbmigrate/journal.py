@@ -82,7 +82,10 @@ def journalled(
         run.ledger.append(run.connection, record)
         journal.close()
     except BaseException as error:
-        raise _interrupted(run, tracker, journal, error) from error
+        raised = _interrupted(run, tracker, journal, error)
+        if raised is error:
+            raise
+        raise raised from error
     return run.finish([Outcome(step, record, script_of(step).count, time.monotonic() - clock)])
 
 
@@ -132,12 +135,12 @@ class _Journal:
 def _interrupted(run: Run, tracker: Tracker, journal: _Journal, error: BaseException) -> BaseException:
     """Write down what is known of a non-transactional step that stopped, and say what the error amounts to."""
     statement = tracker.statement
+    run.roll_back()
     if not isinstance(error, Exception):
-        return error  # the session is closed; the journal says which statement was under way
+        return error  # the journal says which statement was under way
     if run.is_lost:
         state = "The connection was lost; the journal has what is known. Call resume() when the server is back"
         return failure(run, tracker, error, state, rolled_back=False)
-    run.dialect.rollback(run.connection)
     head = run.ledger.head(run.connection)
     if head < journal.record.seq:  # the begin was rolled back too, so nothing else was committed
         if isinstance(error, LedgerConflict | MigrationError) and not run.outcomes:

@@ -49,11 +49,24 @@ class Run:
     #: Steps that have ended, over all connections of the call.
     outcomes: list[Outcome] = field(default_factory=list)
     patience: int = PATIENCE
+    lost: bool = False
 
     @property
     def is_lost(self) -> bool:
         """The connection is gone, and the server ends its session."""
-        return self.connection.invalidated or self.connection.closed
+        return self.lost or self.connection.invalidated or self.connection.closed
+
+    def roll_back(self) -> str | None:
+        """Roll back what is open. Return a warning if something could not be.
+
+        A session that cannot even do that is lost, and the server rolls back when it ends.
+        """
+        if not self.is_lost:
+            try:
+                return self.dialect.rollback(self.connection)
+            except DBAPIError:
+                self.lost = True
+        return None
 
     def finish(self, outcomes: Sequence[Outcome]) -> Record:
         """Report steps that are committed; return the last record."""
@@ -76,8 +89,7 @@ def locked(run: Run, key: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # A broken connection has given the lock up, or will: the server ends the session.
-        if not run.is_lost:
+        if not run.is_lost:  # else the server gives it up with the session
             run.dialect.unlock(run.connection, key)
 
 
@@ -116,8 +128,7 @@ def writing(run: Run) -> Iterator[None]:
         yield
         wait_for(run, lambda: run.dialect.commit(run.connection))
     except BaseException:
-        if not run.is_lost:
-            run.dialect.rollback(run.connection)
+        run.roll_back()
         raise
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,3 +115,28 @@ def _mortal(boundary: int, url: str, call: Callable[[sqlalchemy.Engine], object]
     sqlalchemy.event.listen(engine, "before_cursor_execute", pass_boundary)
     sqlalchemy.event.listen(engine, "after_cursor_execute", pass_boundary)
     call(engine)
+
+
+def interrupted(url: sqlalchemy.URL, source: Any, after: float) -> str:
+    """Let a process call upgrade() and press Ctrl-C some seconds later; return what came out of the call."""
+    answers: Any = _CONTEXT.Queue()
+    child = _CONTEXT.Process(target=_interruptible, args=(answers, url.render_as_string(hide_password=False), source))
+    child.start()
+    answers.get(timeout=PATIENCE)
+    time.sleep(after)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGINT)
+    answer: str = answers.get(timeout=PATIENCE)
+    child.join(PATIENCE)
+    return answer
+
+
+def _interruptible(answers: Any, url: str, source: Any) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    answers.put("ready")
+    try:
+        Migrator(url, source).upgrade()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the test wants to know
+        answers.put(type(error).__name__)
+    else:
+        answers.put("nothing")
