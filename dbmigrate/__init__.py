@@ -18,7 +18,7 @@ from dbmigrate.errors import TargetError as TargetError
 from dbmigrate.ledger import Ledger as Ledger
 from dbmigrate.ledger import TableLedger as TableLedger
 from dbmigrate.migrator import Migrator as Migrator
-from dbmigrate.model import VERSION as __version__
+from dbmigrate.model import VERSION as _VERSION
 from dbmigrate.model import Ahead as Ahead
 from dbmigrate.model import Body as Body
 from dbmigrate.model import Edited as Edited
@@ -43,3 +43,5 @@ from dbmigrate.source import FilesystemSource as FilesystemSource
 from dbmigrate.source import MemorySource as MemorySource
 from dbmigrate.source import Source as Source
 from dbmigrate.source import sql_migration as sql_migration
+
+__version__ = _VERSION

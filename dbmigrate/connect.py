@@ -43,8 +43,7 @@ def engine_of(database: URL | Engine) -> Iterator[Engine]:
         engine = create_engine(database, poolclass=NullPool)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
-            f"no driver for {database.drivername!r} is installed ({error}): install one, or name another as in "
-            "postgresql+psycopg://"
+            f"no driver for this URL is installed ({error}): install one, or name another as in postgresql+psycopg://"
         ) from error
     try:
         yield engine

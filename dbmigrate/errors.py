@@ -39,7 +39,7 @@ class MigrationError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep message and values through pickling; subclasses have constructors of their own."""
-        return (_restore, (type(self), self.args, {k: v for k, v in self.__dict__.items() if k != "__notes__"}))
+        return (_restore, (type(self), self.args, dict(self.__dict__)))
 
 
 def _restore(kind: type[MigrationError], args: tuple[Any, ...], values: dict[str, Any]) -> MigrationError:

@@ -160,7 +160,8 @@ class TableLedger:
         """Run a SELECT of ours; a missing table has no rows, and does not spoil the transaction that we began."""
         ours = not connection.in_transaction()
         try:
-            return send(connection, sql).fetchall()
+            with self._dialect(connection).sparing(connection):
+                return send(connection, sql).fetchall()
         except DBAPIError as error:
             if ours and not connection.invalidated:
                 connection.rollback()

@@ -51,8 +51,7 @@ from dbmigrate.model import (
     Waiting,
 )
 from dbmigrate.run import PATIENCE, Run, record_of, script_of, wait_for, writing
-from dbmigrate.script import Problem
-from dbmigrate.source import FilesystemSource, Source
+from dbmigrate.source import FilesystemSource, Source, sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -133,6 +132,11 @@ class Migrator:
             except ArgumentError:  # its text may hold a password
                 raise ConfigurationError("the database URL cannot be read; it looks like sqlite:///app.db") from None
         _check_database(database)
+        dialect = dialect or dialect_for(url_of(database))
+        if isinstance(database, URL) and dialect.vanishes(database):
+            raise ConfigurationError(
+                "an in-memory SQLite named by URL would vanish with the call: pass the Engine that the application uses"
+            )
         if not all(kind in _TOLERABLE for kind in allow):
             names = ", ".join(kind.__name__ for kind in _TOLERABLE)
             raise ConfigurationError(f"allow takes the finding types {names}, and no others")
@@ -153,7 +157,7 @@ class Migrator:
             "allow": frozenset(allow),
             "transaction": transaction,
             "on_event": on_event,
-            "dialect": dialect or dialect_for(url_of(database)),
+            "dialect": dialect,
             **limits,
         }
         for name, value in values.items():
@@ -237,7 +241,7 @@ class Migrator:
         is still there; otherwise what `upgrade` raises.
         """
         began = time.monotonic()
-        migrations = self._load()
+        migrations = sound(self.source.load())
         with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
             survey = self._survey(connection, migrations, run.ledger)
             begun = self._dead(survey, run)
@@ -257,7 +261,7 @@ class Migrator:
         For a database whose schema exists already. Needs an empty ledger. Raises TargetError for an unknown version,
         HistoryError if the ledger is not empty, otherwise what `upgrade` raises; nothing is recorded then.
         """
-        migrations = self._load()
+        migrations = sound(self.source.load())
         last = migrations.index(planning.find(version, migrations))
         covered = checked([Step(m, "up") for m in migrations[: last + 1]], self.dialect, {})
         with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
@@ -280,7 +284,7 @@ class Migrator:
         Raises TargetError if that migration is not unfinished or that statement not in doubt, MigrationInProgress if
         the session that began it is still there; nothing is recorded then.
         """
-        migrations = self._load()
+        migrations = sound(self.source.load())
         with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
             survey = self._survey(connection, migrations, run.ledger)
             begun = self._dead(survey, run)
@@ -306,21 +310,9 @@ class Migrator:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _load(self) -> Sequence[Migration]:
-        """Load the source, whoever wrote it, and make sure that a version means one migration."""
-        migrations = self.source.load()
-        versions = {m.version for m in migrations}
-        if len(versions) < len(migrations) or planning.BASE in versions:
-            seen = {planning.BASE}
-            twice = [m for m in migrations if m.version in seen or seen.add(m.version)]  # type: ignore[func-returns-value]
-            raise SourceError(
-                [Problem(m.up.origin, None, f"version {m.version!r} is taken: choose another") for m in twice]
-            )
-        return migrations
-
     def _read(self) -> _Survey:
         """Look at source and ledger over one connection, which goes back as it came."""
-        migrations = self._load()
+        migrations = sound(self.source.load())
         if not self.dialect.exists(url_of(self.database)):
             return self._survey(None, migrations, self.ledger)
         with engine_of(self.database) as engine, connect(engine) as connection:
@@ -368,7 +360,7 @@ class Migrator:
         `fixed`: the first plan is carried out or nothing; otherwise a ledger that moved is planned from again.
         """
         began = time.monotonic()
-        migrations = self._load()
+        migrations = sound(self.source.load())
         ledger = self.ledger.at(None, self.dialect)
         known: dict[Step, Step] = {}
         outcomes: list[Outcome] = []
@@ -455,12 +447,6 @@ def _check_database(database: object) -> None:
         raise ConfigurationError("a Connection is not supported by this version: pass its Engine or its URL")
     if not isinstance(database, URL | Engine):
         raise ConfigurationError(f"database must be a URL or an Engine, not {type(database).__name__}")
-    if isinstance(database, URL) and database.get_backend_name() == "sqlite":
-        name = database.database or ""
-        if name in ("", ":memory:") or "mode=memory" in name:
-            raise ConfigurationError(
-                "an in-memory SQLite named by URL would vanish with the call: pass the Engine that the application uses"
-            )
 
 
 def _add(

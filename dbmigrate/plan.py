@@ -41,8 +41,8 @@ class History:
 def chain_of(previous: str | None, record: Record) -> str:
     """Return the chain value of a record: SHA-256 over the previous value and the columns up to `down_checksum`.
 
-    Times, names of people and reasons stay outside, so that a printed script can compute it. A text can hold the
-    separator only if somebody forged it, and then the number of separators gives it away.
+    Times, names of people and reasons stay outside, so that a printed script can compute it. Versions and names of
+    migrations hold no control character, so the separator is one.
     """
     columns = (
         previous or "",
@@ -126,7 +126,7 @@ def compare(
     applied, findings = history.applied, list[Finding]()
     known = {m.version for m in migrations}
     begun = history.unfinished.version if history.unfinished else None
-    pending = [m for m in migrations if m.version not in applied and m.version != begun]
+    pending = [m for m in migrations if m.version not in applied]  # what began is not done
     findings += [
         Edited(m.version, m.name) for m in changed(migrations, history) if _is_edited(m, history, fingerprints)
     ]
@@ -176,7 +176,7 @@ def find(version: str, migrations: Sequence[Migration]) -> Migration:
     names = {text: str(m) for m in migrations for text in (str(m), m.version, m.name)}
     near = dict.fromkeys(names[text] for text in get_close_matches(version, names, n=3, cutoff=0.5))
     near |= dict.fromkeys(str(m) for m in migrations if version.lstrip("0") == m.version.lstrip("0"))
-    hint = f"did you mean the version of {' or '.join(near)}?" if near else "status() lists the versions there are"
+    hint = f"did you mean the version of {' or '.join(near)}?" if near else "status() lists the versions there are."
     raise TargetError(f"there is no migration with version {version!r}: {hint} Nothing was run")
 
 
@@ -250,19 +250,20 @@ def make_status(
         else:
             strangers.setdefault(behind, []).append(record)
 
+    def entry(version: str, name: str, migration: Migration | None, since: Record | None) -> StatusEntry:
+        finding = by_version.get(version)
+        if begun is not None and begun.version == version:
+            return StatusEntry(version, name, "unfinished", migration, begun, finding)
+        return StatusEntry(version, name, "applied" if since else "pending", migration, since, finding)
+
     def unknown(version: str | None) -> list[StatusEntry]:
         found = strangers.get(version, ())
-        return [StatusEntry(r.version, r.name, "applied", None, r, by_version.get(r.version)) for r in found]
+        return [entry(r.version, r.name, None, r) for r in found]
 
     entries = unknown(None)
     for m in migrations:
-        finding = by_version.get(m.version)
-        if begun is not None and begun.version == m.version:
-            entries.append(StatusEntry(m.version, m.name, "unfinished", m, begun, finding))
-        else:
-            since = history.applied.get(m.version)
-            entries.append(StatusEntry(m.version, m.name, "applied" if since else "pending", m, since, finding))
+        entries.append(entry(m.version, m.name, m, history.applied.get(m.version)))
         entries += unknown(m.version)
-    if begun is not None and begun.version not in known:
-        entries.append(StatusEntry(begun.version, begun.name, "unfinished", None, begun, by_version[begun.version]))
+    if begun is not None and begun.version not in known and begun.version not in history.applied:
+        entries.append(entry(begun.version, begun.name, None, None))
     return Status(tuple(entries), findings, tolerate(findings, allow))

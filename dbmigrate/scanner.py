@@ -484,14 +484,17 @@ class _Compound(_Body):
         if self._state == "EVENT":
             return self._last == "DO"
         if self._state == "TRIGGER":
-            if self._before in ("FOLLOWS", "PRECEDES"):
-                return True
-            if word in ("FOLLOWS", "PRECEDES") or self._last in ("FOLLOWS", "PRECEDES"):
+            if (self._before, self._last) != ("EACH", "ROW"):
                 return False
-            starts = self._before == "EACH" and self._last == "ROW"
-            if starts and word == "DECLARE":
+            if word in ("FOLLOWS", "PRECEDES"):
+                self._state = "ORDER"
+                return False
+            if word == "DECLARE":
                 self._foreign = place
-            return starts
+            return True
+        if self._state in ("ORDER", "ORDERED"):  # the name of the other trigger, and what follows
+            ordered, self._state = self._state == "ORDERED", "ORDERED"
+            return ordered
         self._depth += (word == "(") - (word == ")")
         if self._depth or self._last in _ROUTINES or self._last in (".", "EXISTS", "RETURNS"):
             return False  # a name, or a type

@@ -50,6 +50,8 @@ class Traits:
 
 
 PLAIN = Traits()
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something wrong with a source: where, and what to do about it."""

@@ -10,11 +10,14 @@ from dbmigrate.errors import SourceError
 from dbmigrate.layouts import layout as find_layout
 from dbmigrate.layouts.folder import open_folder
 from dbmigrate.model import Migration, TextBody
+from dbmigrate.plan import BASE
 from dbmigrate.script import Problem, checksum, decode, is_blank
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
+
+    from dbmigrate.model import Body
 
 _LONGEST = 255  # characters of a version or name; the ledger's columns hold that many
 
@@ -50,7 +53,8 @@ class FilesystemSource:
         encodings.
         """
         read, path = find_layout(self.layout), Path(self.path)
-        return _checked(*read(open_folder(path, str(path))))
+        migrations, problems = read(open_folder(path, str(path)))
+        return _unless([*problems, *_misnamed(migrations)], migrations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +74,10 @@ class MemorySource:
         cannot be sent.
         """
         problems: list[Problem] = []
-        seen: dict[str, Migration] = {}
         for m in self.migrations:
-            if m.version in seen:
-                names = f"{seen[m.version]} and {m}"
-                reason = f"version {m.version} is there twice: {names}. Change one of them"
-                problems.append(Problem(m.up.origin, None, reason))
-            seen[m.version] = m
             problems += _wrong_text(m.up)
             problems += _wrong_text(m.down, may_be_blank=True) if m.down else ()
-        return _checked(tuple(self.migrations), problems)
+        return sound(tuple(self.migrations), problems)
 
 
 def _wrong_text(body: Body, *, may_be_blank: bool = False) -> Iterable[Problem]:
@@ -93,14 +91,32 @@ def _wrong_text(body: Body, *, may_be_blank: bool = False) -> Iterable[Problem]:
     return [Problem(body.origin, None, defect)] if defect else ()
 
 
-def _checked(migrations: Sequence[Migration], problems: list[Problem]) -> Sequence[Migration]:
-    """Return the migrations if nothing is wrong, also not with what the ledger will hold."""
-    for m in migrations:
-        if _fits(m.version) and _fits(m.name):
-            continue
-        what = "name" if _fits(m.version) else "version"
-        reason = f"the {what} must have 1 to {_LONGEST} printable characters: rename it"
-        problems.append(Problem(m.up.origin, None, reason))
+def sound(migrations: Sequence[Migration], problems: Iterable[Problem] = ()) -> Sequence[Migration]:
+    """Return the migrations, whoever made them, if a ledger can hold them and a version means one of them.
+
+    Raises SourceError with what is wrong, behind the problems that are known already.
+    """
+    found = [*problems, *_misnamed(migrations)]
+    if len({m.version for m in migrations} | {BASE}) <= len(migrations):
+        seen: dict[str, Migration] = {}
+        for m in migrations:
+            if m.version in seen or m.version == BASE:
+                taken = "is the word for none of them" if m.version == BASE else f"is there twice: {seen[m.version]} and {m}"
+                found.append(Problem(m.up.origin, None, f"version {m.version} {taken}. Change it"))
+            seen[m.version] = m
+    return _unless(found, migrations)
+
+
+def _misnamed(migrations: Sequence[Migration]) -> list[Problem]:
+    """Say which versions and names a ledger cannot hold, or would hold and forge a line with."""
+    return [
+        Problem(m.up.origin, None, f"the {what} must have 1 to {_LONGEST} printable characters: rename it")
+        for m in migrations
+        if (what := "version" if not _fits(m.version) else "name" if not _fits(m.name) else None)
+    ]
+
+
+def _unless(problems: Sequence[Problem], migrations: Sequence[Migration]) -> Sequence[Migration]:
     if problems:
         raise SourceError(problems)
     return migrations

@@ -124,8 +124,7 @@ class _Writer:
         name = self.name()
         columns = list(self._draw(st.permutations(self.columns))[:3])
         parts = [
-            [column, self.number_type, *(["DEFAULT", *self.number()] if self.chance(3) else [])]
-            for column in columns
+            [column, self.number_type, *(["DEFAULT", *self.number()] if self.chance(3) else [])] for column in columns
         ]
         parts.append(["note", self.text_type])
         self._tables.append((name, columns))
@@ -137,9 +136,7 @@ class _Writer:
 
     def insert(self) -> Words:
         name, columns = self.a_table()
-        rows = [
-            ["(", *self.expression(), ",", *self.string(), ")"] for _ in range(1 + self.chance(3))
-        ]
+        rows = [["(", *self.expression(), ",", *self.string(), ")"] for _ in range(1 + self.chance(3))]
         template = "INSERT INTO {} ( {} , note ) VALUES {}"
         return self.words(template, name, columns[0], self.listed(rows))
 
@@ -265,7 +262,7 @@ class _PostgreSQL(_Writer):
     def operator(self) -> Words:
         return self.pick(
             ["SELECT", "@", "-5", "+", "-", "3"],
-            ["SELECT", '\'{"a": 1}\'::jsonb', "#>>", "'{a}'"],
+            ["SELECT", "'{\"a\": 1}'::jsonb", "#>>", "'{a}'"],
             ["SELECT", "(", "ARRAY[1,2]", ")", "[", "1", "]", "::", "text", "AS", "end"],
             ["SELECT", "4", "OPERATOR(pg_catalog.*)", "-", ".5", "case"],
             ["SELECT", "|/", "4", "<>", "-1"],
@@ -324,9 +321,6 @@ class _PostgreSQL(_Writer):
     def comment(self) -> Words:
         text = self.string()
         return self.words("COMMENT ON TABLE {} IS {}", self.a_table()[0], text)
-
-    def transaction(self) -> Words:
-        return [self.pick("BEGIN", "COMMIT")]
 
     def statements(self) -> Sequence[Callable[[], Words]]:
         special = (self.atomic, self.procedure, self.returns, self.plpgsql, self.block, self.rule)
@@ -533,4 +527,3 @@ def postgresql(draw: DrawFn) -> str:
 def mariadb(draw: DrawFn) -> tuple[str, str]:
     """A script that the client of MariaDB takes, with DELIMITER; and the same without."""
     return _MariaDB(draw).script()
-

@@ -733,7 +733,7 @@ def test_a_version_means_one_migration_whatever_the_source(sqlite: Database) -> 
             return self.migrations
 
     for twice in (Own(USERS, USERS), Own(sql_migration("base", "x", "SELECT 1"))):
-        with pytest.raises(SourceError, match="is taken"):
+        with pytest.raises(SourceError, match="version (1 is there twice|base is the word)"):
             Migrator(sqlite.url, twice).upgrade()
 
 

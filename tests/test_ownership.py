@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -250,12 +251,15 @@ def test_a_waiter_holds_no_transaction(postgresql: Database, mariadb: Database) 
         second.start()
         waiting.wait(30)
         try:
-            found = [database.query(checks[database.kind]) for _ in range(20)]
+            found = []
+            for _ in range(8):
+                time.sleep(0.15)  # MariaDB renews what it shows only when nobody looked for a while
+                found.append(database.query(checks[database.kind]))
         finally:
             go_on.set()
             thread.join()
             second.join()
-        assert found.count([(0,)]) >= 15, database.kind  # a poll itself may be caught in the act
+        assert found.count([(0,)]) >= 6, database.kind  # a poll itself may be caught in the act
 
 
 def test_an_index_is_built_concurrently_while_others_wait(postgresql: Database) -> None:

@@ -42,7 +42,7 @@ from dbmigrate.layouts import native
 from dbmigrate.layouts.folder import open_folder
 from dbmigrate.model import Migration, TextBody
 from dbmigrate.script import inspect
-from dbmigrate.source import _checked  # pyright: ignore[reportPrivateUsage]
+from dbmigrate.source import _misnamed, _unless  # pyright: ignore[reportPrivateUsage]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,7 +102,8 @@ class Tree(Traversable):
 
 def load(node: Traversable | Mapping[str, Any]) -> Sequence[Migration]:
     """Load the migrations of anything that is like a folder."""
-    return _checked(*native.read(open_folder(node if isinstance(node, Traversable) else Tree(node), "m")))
+    migrations, problems = native.read(open_folder(node if isinstance(node, Traversable) else Tree(node), "m"))
+    return _unless([*problems, *_misnamed(migrations)], migrations)
 
 
 def write(folder: Path, content: Mapping[str, Any]) -> Path:
@@ -750,13 +751,13 @@ def test_memory_source_reports_all_problems_together() -> None:
     )
 
     assert [
-        "1_b.up: version 1 is there twice: 1_a and 1_b. Change one of them",
         "1_b.up: there is no statement in it",
         "2_c.up: NUL byte in line 1: save the file as UTF-8 text",
         "2_c.down: not UTF-8 in line 1 (byte 0xed): save the file as UTF-8",
         "_d.up: the version must have 1 to 255 printable characters: rename it",
         f"3_e\n.up: {_UNPRINTABLE}",
         f"{'4' * 256}_f.up: the version must have 1 to 255 printable characters: rename it",
+        "1_b.up: version 1 is there twice: 1_a and 1_b. Change it",
     ] == problems(source.load)
 
 

@@ -7,7 +7,7 @@ COMMIT are statements like any other and a waiter holds no transaction.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dbmigrate.scanner import Statement
 
-_AS_WRITTEN = {"no_parameters": True}
+AS_WRITTEN = {"no_parameters": True}
 
 
 def send(connection: Connection, sql: str) -> CursorResult[Any]:
@@ -33,7 +33,7 @@ def send(connection: Connection, sql: str) -> CursorResult[Any]:
 
     Without `no_parameters` drivers read `%` in it: psycopg turns 'a%b' into something else and reports nothing.
     """
-    return connection.exec_driver_sql(sql, execution_options=_AS_WRITTEN)
+    return connection.exec_driver_sql(sql, execution_options=AS_WRITTEN)
 
 
 def scalar(connection: Connection, sql: str) -> Any:  # noqa: ANN401 - a value of the database
@@ -72,6 +72,10 @@ class Dialect:
     def exists(self, url: URL) -> bool:  # noqa: ARG002
         """Tell whether there is a database to read; connecting must not be what creates it."""
         return True
+
+    def vanishes(self, url: URL) -> bool:  # noqa: ARG002
+        """Tell whether the database would end with the engine that is made for one call."""
+        return False
 
     def is_disposable(self, connection: Connection) -> bool:  # noqa: ARG002
         """Tell whether the database outlives this connection, so that it can be closed instead of reused."""
@@ -155,6 +159,10 @@ class Dialect:
     def foreign_keys_off(self, connection: Connection) -> AbstractContextManager[Callable[[], None]]:
         """Switch foreign keys off around a transaction; what is entered checks them, and raises, before COMMIT."""
         raise NotImplementedError
+
+    def sparing(self, connection: Connection) -> AbstractContextManager[object]:  # noqa: ARG002
+        """Keep an error in what is inside from spoiling the transaction around it."""
+        return nullcontext()
 
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Tell whether an error says that a table does not exist."""

@@ -7,7 +7,7 @@ nothing, so a pooler is recognised and refused.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -19,6 +19,7 @@ from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import Connection
     from sqlalchemy.exc import DBAPIError
@@ -110,9 +111,10 @@ class PostgreSQL(Dialect):
         found = connection.execute(
             text(
                 "SELECT coalesce((SELECT nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
-                "ON n.oid = c.relnamespace WHERE c.oid = pg_catalog.to_regclass(:name)), current_schema())"
+                "ON n.oid = c.relnamespace WHERE c.relname = :name AND n.nspname = ANY (current_schemas(false)) "
+                "ORDER BY array_position(current_schemas(false), n.nspname) LIMIT 1), current_schema())"
             ),
-            {"name": connection.dialect.identifier_preparer.quote(table)},
+            {"name": table},
         ).scalar_one()
         if found is None:
             raise ConfigurationError(
@@ -175,6 +177,13 @@ class PostgreSQL(Dialect):
         if getattr(result.cursor, "statusmessage", "COMMIT") == "ROLLBACK":
             raise ValueError("the transaction had failed before COMMIT, and the server rolled it back")
         return True
+
+    def sparing(self, connection: Connection) -> AbstractContextManager[object]:
+        """Use a savepoint, for an error aborts the whole transaction; in autocommit there is none."""
+        is_open = connection.in_transaction() and not getattr(
+            connection.connection.dbapi_connection, "autocommit", False
+        )
+        return connection.begin_nested() if is_open else nullcontext()
 
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Tell undefined_table; also invalid_schema_name."""

@@ -79,6 +79,13 @@ class SQLite(Dialect):
         name = url.database
         return not name or name == ":memory:" or name.startswith("file:") or os.path.exists(name)  # noqa: PTH110
 
+    def vanishes(self, url: URL) -> bool:
+        """Tell a database in memory; a path with the same words in it is none."""
+        name = url.database or ""
+        if not name.startswith("file:"):
+            return name in ("", ":memory:")
+        return name.startswith("file::memory:") or "mode=memory" in name or url.query.get("mode") == "memory"
+
     def is_disposable(self, connection: Connection) -> bool:
         """Tell whether the main database is a file."""
         return any(row[1] == "main" and row[2] for row in rows(connection, "PRAGMA database_list"))

@@ -99,9 +99,7 @@ def run(place: common.Place, folder: str, count: int, repetitions: int) -> list[
         base, of_cpu = wall["loop with journal"], cpu["loop with journal"]
         against = common.spread(common.ratios(wall["dbmigrate"], base))
         against_cpu = common.spread(common.ratios(cpu["dbmigrate"], of_cpu))
-        rows.append(
-            [place.kind, "... against the loop with journal", "", "", against, against_cpu, ""]
-        )
+        rows.append([place.kind, "... against the loop with journal", "", "", against, against_cpu, ""])
         rows.append([place.kind, "... in its journal", common.spread(_IN_JOURNAL), "", "", "", ""])
     return rows
 

@@ -57,9 +57,7 @@ def write_rows(folder: Path, count: int, layout: Layout) -> None:
         _write(folder, number, f"insert_{number:05}", layout, up, down)
 
 
-def _write(
-    folder: Path, number: int, name: str, layout: Layout, up: list[str], down: list[str]
-) -> None:
+def _write(folder: Path, number: int, name: str, layout: Layout, up: list[str], down: list[str]) -> None:
     stem = f"{_FIRST_VERSION + number}_{name}"
     suffixes = {".up.sql": up, ".down.sql": down} if layout == "pairs" else {".sql": up}
     for suffix, statements in suffixes.items():

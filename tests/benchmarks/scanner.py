@@ -2,7 +2,7 @@
 
 Three things are measured: cutting, which happens when a migration runs; the fingerprint; and
 looking at a whole script, which is both together with what a statement does, for every script that
-is pending. Time must grow with the text and no faster.
+is pending. Time must grow with the text and no faster, even if all of it is on one line.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ def script(count: int) -> str:
     return "".join(_LINES[number % len(_LINES)].format(number) for number in range(count))
 
 
+def one_line(count: int) -> str:
+    """Make one of a single line."""
+    return "".join(_LINES[0].format(number).replace("\n", " ") for number in range(count))
+
+
 def cut(text: str, dialect: Dialect) -> int:
     """Count the statements."""
     return sum(1 for _ in statements(text, dialect.grammar))
@@ -57,50 +62,58 @@ def mark(text: str, dialect: Dialect) -> int:
     return len(fingerprint(text, dialect.grammar))
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    options = common.parser("tests.benchmarks.scanner", __doc__)
-    options.add_argument("--statements", type=int, default=1_000_000, help="in the larger script")
-    options.add_argument("--repetitions", type=int, default=3, help="turns")
-    chosen = options.parse_args()
-    small, large = script(chosen.statements // 4), script(chosen.statements)
-    size = len(large) / 1e6
-    title = f"cutting {chosen.statements} statements, {size:.0f} MB, {chosen.repetitions} turns"
-    common.print_title(title)
-    rows = []
-    for name, url in URLS.items():
-        dialect = dialect_for(make_url(url))
-        assert cut(small, dialect) == look(small, dialect) == chosen.statements // 4
-        calls: dict[str, Callable[[str, Dialect], int]] = {
-            "cut": cut,
-            "fingerprint": mark,
-            "look at": look,
-        }
-        for what, call in calls.items():
-            turns = {
-                "small": lambda call=call: seconds(call, small, dialect),  # noqa: B023
-                "large": lambda call=call: seconds(call, large, dialect),  # noqa: B023
-            }
-            results = common.take_turns(turns, chosen.repetitions)
-            speeds = [size / second for second in results["large"]]
-            growth = common.ratios(results["large"], results["small"])
-            rows.append(
-                [
-                    name,
-                    what,
-                    common.spread(results["large"]),
-                    common.spread(speeds, digits=1),
-                    common.spread(growth),
-                ]
-            )
-    common.print_table(["grammar", "what", "CPU s", "MB/s", "4n / n (linear: 4)"], rows)
-
-
 def seconds(call: Callable[[str, Dialect], int], text: str, dialect: Dialect) -> float:
     """Time a call, in CPU time."""
     clock = time.process_time()
     call(text, dialect)
     return time.process_time() - clock
+
+
+def run(
+    call: Callable[[str, Dialect], int],
+    make: Callable[[int], str],
+    count: int,
+    dialect: Dialect,
+    repetitions: int,
+) -> list[str]:
+    """Measure a call with a text and with a quarter of it; return columns of the table."""
+    small, large = make(count // 4), make(count)
+    turns = {
+        "small": lambda: seconds(call, small, dialect),
+        "large": lambda: seconds(call, large, dialect),
+    }
+    results = common.take_turns(turns, repetitions)
+    speeds = [len(large) / 1e6 / second for second in results["large"]]
+    return [
+        f"{count}",
+        f"{len(large) / 1e6:.0f}",
+        common.spread(results["large"]),
+        common.spread(speeds, digits=1),
+        common.spread(common.ratios(results["large"], results["small"])),
+    ]
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    options = common.parser("tests.benchmarks.scanner", __doc__)
+    options.add_argument("--statements", type=int, default=1_000_000, help="in the larger script")
+    options.add_argument("--repetitions", type=int, default=1, help="turns")
+    chosen = options.parse_args()
+    count = chosen.statements
+    common.print_title(f"cutting {count} statements, {chosen.repetitions} turns")
+    rows = []
+    for name, url in URLS.items():
+        dialect = dialect_for(make_url(url))
+        assert cut(script(1000), dialect) == look(one_line(1000), dialect) == 1000
+        for what, call, make, number in (
+            ("cut", cut, script, count),
+            ("cut one line", cut, one_line, count // 10),
+            ("fingerprint", mark, script, count),
+            ("look at", look, script, count),
+        ):
+            rows.append([name, what, *run(call, make, number, dialect, chosen.repetitions)])
+    head = ["grammar", "what", "statements", "MB", "CPU s", "MB/s", "4n / n (linear: 4)"]
+    common.print_table(head, rows)
 
 
 if __name__ == "__main__":
