@@ -81,7 +81,7 @@ def _session(connection: sqlalchemy.Connection) -> list[Any]:
     if connection.dialect.name == "postgresql":
         names = ("search_path", "lock_timeout", "statement_timeout", "role", "transaction_isolation")
         settings = [connection.exec_driver_sql(f"SELECT current_setting('{name}')").scalar() for name in names]
-        return [raw.autocommit, *settings, connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").scalar()]
+        return [raw.autocommit, *settings, connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()").scalar()]
     names = ("autocommit", "lock_wait_timeout", "sql_mode", "foreign_key_checks", "max_statement_time")
     return [connection.exec_driver_sql(f"SELECT @@{name}").scalar() for name in names]
 

@@ -778,7 +778,7 @@ def test_the_same_migration_twice_is_a_duplicate() -> None:
     """A migration that was listed twice by mistake is found."""
     a = sql_migration("1", "a", "SELECT 1")
 
-    assert problems(MemorySource([a, a]).load) == ["1_a.up: version 1 is there twice: 1_a and 1_a. Change one of them"]
+    assert problems(MemorySource([a, a]).load) == ["1_a.up: version 1 is there twice: 1_a and 1_a. Change it"]
 
 
 def test_sources_and_what_they_give_can_be_pickled(tmp_path: Path) -> None:
