@@ -72,7 +72,7 @@ def _without_secrets(message: str, url: URL) -> str:
 
 
 @contextmanager
-def session(
+def session(  # noqa: PLR0913 - what Migrator was given
     connection: Connection,
     dialect: Dialect,
     ledger: TableLedger,

@@ -19,13 +19,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dbmigrate.model import Report
 from dbmigrate.script import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from dbmigrate.model import Finding
+    from dbmigrate.model import Finding, Report
     from dbmigrate.script import Problem
 
 

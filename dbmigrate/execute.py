@@ -36,10 +36,7 @@ def execute(run: Run, steps: Sequence[Step], history: History, *, together: bool
     before: History | Record = history
     batches = [steps] if together else [[step] for step in steps]
     for number, batch in enumerate(batches, 1):
-        if batch[0].transactional:
-            before = _in_transaction(run, batch, before)
-        else:
-            before = journalled(run, batch[0], before)
+        before = _in_transaction(run, batch, before) if batch[0].transactional else journalled(run, batch[0], before)
         if number < len(batches) and any(script_of(step).changes_session for step in batch):
             return False
     return True

@@ -191,8 +191,8 @@ def check_resumable(dialect: Dialect, step: Step, begun: Record, known: Sequence
         if dialect.traits(statement).session == "lost":
             raise HistoryError(
                 [finding],
-                f"{where} made something that ended with its session, so the rest cannot go on: finish or undo the step "
-                f'by hand, then call resolve("{begun.version}", applied=..., reason=...)',
+                f"{where} made something that ended with its session, so the rest cannot go on: finish or undo the "
+                f'step by hand, then call resolve("{begun.version}", applied=..., reason=...)',
             )
     if done:
         raise HistoryError(

@@ -23,7 +23,6 @@ from dbmigrate.errors import (
     HistoryError,
     LedgerConflict,
     NotCurrent,
-    SourceError,
     StalePlan,
     TargetError,
 )
@@ -91,7 +90,7 @@ class Migrator:
     on_event: Callable[[Event], None] | None
     dialect: Dialect
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the one place where everything can be set
         self,
         database: str | URL | Engine,
         source: Source | str | os.PathLike[str] = "migrations",
@@ -264,15 +263,19 @@ class Migrator:
         migrations = sound(self.source.load())
         last = migrations.index(planning.find(version, migrations))
         covered = checked([Step(m, "up") for m in migrations[: last + 1]], self.dialect, {})
-        with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
-            with writing(run):
-                before: History | Record = planning.fold(run.ledger.read(connection))
-                if before.seq:
-                    raise HistoryError(
-                        (), "a baseline needs an empty ledger, and this one has records; nothing was recorded"
-                    )
-                for step in covered:
-                    before = _add(run, step.migration, "baseline", before, reason, script_of(step).fingerprint)
+        with (
+            engine_of(self.database) as engine,
+            connect(engine) as connection,
+            self._session(connection, []) as run,
+            writing(run),
+        ):
+            before: History | Record = planning.fold(run.ledger.read(connection))
+            if before.seq:
+                raise HistoryError(
+                    (), "a baseline needs an empty ledger, and this one has records; nothing was recorded"
+                )
+            for step in covered:
+                before = _add(run, step.migration, "baseline", before, reason, script_of(step).fingerprint)
         return self.status()
 
     def resolve(self, version: str, *, applied: bool, reason: str, statement: int | None = None) -> Status:

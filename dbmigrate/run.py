@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import AS_WRITTEN
-from dbmigrate.errors import LedgerConflict, MigrationError, MigrationFailed, MigrationInProgress
+from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress
 from dbmigrate.model import VERSION, Outcome, Record, Report, StatementFinished, StepFinished, Waiting
 from dbmigrate.plan import linked
 from dbmigrate.scanner import position
@@ -107,10 +107,11 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
         if progress != seen:
             seen, since = progress, now
         elif now - since > run.acquire_timeout:
-            who = holder()
+            who, count = holder(), len(run.outcomes)
             raise MigrationInProgress(
-                f"another migrator made no progress for {run.acquire_timeout:g} s{f': {who}' if who else ''}. Nothing "
-                "was run here; call again when it has ended",
+                f"another migrator made no progress for {run.acquire_timeout:g} s{f': {who}' if who else ''}. "
+                f"{f'{count} steps of this call are committed' if count else 'Nothing was run here'}; call again when "
+                "it has ended",
                 holder=who,
             )
         if now - said >= _REMIND:

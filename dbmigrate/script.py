@@ -93,9 +93,8 @@ class Script:
 def decode(data: bytes) -> tuple[str, str | None]:
     """Turn a file, without byte order mark, into the text that is sent; also say what is wrong with it.
 
-    UTF-8, strictly; line ends stay as they are. A NUL byte is refused since some
-    drivers silently send only the text before it, a bare carriage return since it ends a comment in some databases
-    and not in others.
+    UTF-8, strictly; line ends stay as they are. A NUL byte is refused since some drivers silently send only the text
+    before it, a bare carriage return since it ends a comment in some databases and not in others.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "", "the file is UTF-16: save it as UTF-8"

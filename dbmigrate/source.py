@@ -101,7 +101,11 @@ def sound(migrations: Sequence[Migration], problems: Iterable[Problem] = ()) -> 
         seen: dict[str, Migration] = {}
         for m in migrations:
             if m.version in seen or m.version == BASE:
-                taken = "is the word for none of them" if m.version == BASE else f"is there twice: {seen[m.version]} and {m}"
+                taken = (
+                    "is the word for none of them"
+                    if m.version == BASE
+                    else f"is there twice: {seen[m.version]} and {m}"
+                )
                 found.append(Problem(m.up.origin, None, f"version {m.version} {taken}. Change it"))
             seen[m.version] = m
     return _unless(found, migrations)

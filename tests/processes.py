@@ -19,11 +19,9 @@ from dbmigrate import Migrator
 from dbmigrate.dialects import dialect_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
 
     from dbmigrate.dialects import Dialect
-    from dbmigrate.execute import Run
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.preloaded"])
@@ -76,7 +74,7 @@ def race(count: int, url: sqlalchemy.URL, source: Any, *, lock: bool = True) -> 
             runner.kill()
 
 
-def _racer(barrier: Any, answers: Any, url: str, source: str, lock: bool) -> None:  # noqa: FBT001
+def _racer(barrier: Any, answers: Any, url: str, source: str, lock: bool) -> None:
     try:
         dialect = None if lock else unlocked(dialect_for(sqlalchemy.make_url(url)))
         migrator = Migrator(url, source, dialect=dialect)

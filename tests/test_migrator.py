@@ -79,9 +79,9 @@ def test_upgrade_to_includes_the_target(database: Database) -> None:
 
 def test_unknown_target_lists_near_misses(database: Database) -> None:
     """A target that names nothing is an error that names what may have been meant; nothing runs."""
-    with pytest.raises(TargetError, match="'03'.*3_rows"):
+    with pytest.raises(TargetError, match=r"'03'.*3_rows"):
         migrator(database).upgrade(to="03")
-    with pytest.raises(TargetError, match="'notse'.*2_notes"):
+    with pytest.raises(TargetError, match=r"'notse'.*2_notes"):
         migrator(database).downgrade(to="notse")
     assert database.tables() == []
 
@@ -143,7 +143,7 @@ def test_irreversible_steps_are_refused_together(database: Database) -> None:
     stuck = (*stuck[:3], sql_migration("4", "notes", "CREATE TABLE notes (x INT)", "DROP TABLE notes"))
     migrator(database, stuck).upgrade()
 
-    with pytest.raises(TargetError, match="3_b .no down script., 2_a .no down script."):
+    with pytest.raises(TargetError, match=r"3_b .no down script., 2_a .no down script."):
         migrator(database, stuck).downgrade(to="base")
     assert "notes" in database.tables()
 
@@ -257,7 +257,7 @@ def test_an_older_release_does_not_step_back_over_a_newer_one(database: Database
     """downgrade() in a source that does not know the newest migration is refused."""
     migrator(database).upgrade()
 
-    with pytest.raises(TargetError, match="3_rows .not in the source."):
+    with pytest.raises(TargetError, match=r"3_rows .not in the source."):
         migrator(database, (USERS, NOTES)).downgrade()
 
 
@@ -539,7 +539,7 @@ def test_a_schema_named_like_the_role_does_not_hide_the_ledger(postgresql: Datab
 
     assert ran(m.upgrade()) == ["1_s up", "2_t up"]
     assert ran(m.upgrade()) == []
-    assert ran(Migrator(postgresql.url, MemorySource([*m.source.load(), NOTES_LATER])).upgrade()) == ["9_later up"]  # type: ignore[union-attr]
+    assert ran(Migrator(postgresql.url, MemorySource([*m.source.load(), NOTES_LATER])).upgrade()) == ["9_later up"]
 
 
 NOTES_LATER = sql_migration("9", "later", "CREATE TABLE later (x int)")
@@ -561,7 +561,7 @@ NOTES_LATER = sql_migration("9", "later", "CREATE TABLE later (x int)")
 def test_what_would_break_the_guarantees_is_refused(kind: str, text: str, request: pytest.FixtureRequest) -> None:
     """Statements that drop the lock, or change how text is read, are refused with their line."""
     database: Database = request.getfixturevalue(kind)
-    with pytest.raises(SourceError, match="2_x.up:1"):
+    with pytest.raises(SourceError, match=r"2_x.up:1"):
         migrator(database, (USERS, sql_migration("2", "x", text))).upgrade()
     assert database.tables() == []
 
@@ -577,7 +577,8 @@ def test_scripts_are_sent_as_they_are_written(driver: str, request: pytest.Fixtu
     values = ["a%b", "%s", "%%", ":x", "\\:x", "?", "%(x)s", "two\r\nlines", "😀é", "it''s", "$1", "{}"]
     written = [v.replace("\\", "\\\\") if kind == "mariadb" else v for v in values]
     rows = ";\r\n".join(f"INSERT INTO texts VALUES ({i}, '{v}')" for i, v in enumerate(written))
-    up = f"CREATE TABLE texts (n INTEGER, t VARCHAR(50)){' CHARACTER SET utf8mb4' if kind == 'mariadb' else ''};\n{rows};"
+    charset = " CHARACTER SET utf8mb4" if kind == "mariadb" else ""
+    up = f"CREATE TABLE texts (n INTEGER, t VARCHAR(50)){charset};\n{rows};"
     more = "INSERT INTO texts SELECT 5 % 3, t FROM texts WHERE t LIKE 'a%'"
 
     url = database.url_for(driver)
@@ -666,7 +667,7 @@ def test_an_event_that_raises_fails_the_step(sqlite: Database, postgresql: Datab
 
     def refuse(event: Event) -> None:
         if isinstance(event, StatementFinished):
-            raise RuntimeError("no")
+            raise RuntimeError("no")  # noqa: TRY004
 
     for database in (sqlite, postgresql):
         with pytest.raises(MigrationFailed, match="RuntimeError: no"):
@@ -695,7 +696,7 @@ def test_a_migrator_is_a_value(database: Database, tmp_path: object) -> None:
 
     assert pickle.loads(pickle.dumps(m)).status().entries == ()  # noqa: S301 - our own
     with pytest.raises(AttributeError):
-        m.database = "x"  # type: ignore[misc]
+        m.database = "x"  # type: ignore[misc, assignment]
     assert "s3cret" not in repr(Migrator("postgresql+psycopg://u:s3cret@host/db"))
 
 
@@ -733,7 +734,7 @@ def test_a_version_means_one_migration_whatever_the_source(sqlite: Database) -> 
             return self.migrations
 
     for twice in (Own(USERS, USERS), Own(sql_migration("base", "x", "SELECT 1"))):
-        with pytest.raises(SourceError, match="version (1 is there twice|base is the word)"):
+        with pytest.raises(SourceError, match=r"version (1 is there twice|base is the word)"):
             Migrator(sqlite.url, twice).upgrade()
 
 

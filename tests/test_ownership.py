@@ -23,7 +23,6 @@ from dbmigrate import (
     Waiting,
     sql_migration,
 )
-
 from tests.processes import interrupted
 
 if TYPE_CHECKING:
@@ -81,7 +80,13 @@ def _session(connection: sqlalchemy.Connection) -> list[Any]:
     if connection.dialect.name == "postgresql":
         names = ("search_path", "lock_timeout", "statement_timeout", "role", "transaction_isolation")
         settings = [connection.exec_driver_sql(f"SELECT current_setting('{name}')").scalar() for name in names]
-        return [raw.autocommit, *settings, connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()").scalar()]
+        return [
+            raw.autocommit,
+            *settings,
+            connection.exec_driver_sql(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+            ).scalar(),
+        ]
     names = ("autocommit", "lock_wait_timeout", "sql_mode", "foreign_key_checks", "max_statement_time")
     return [connection.exec_driver_sql(f"SELECT @@{name}").scalar() for name in names]
 
@@ -265,7 +270,8 @@ def test_a_waiter_holds_no_transaction(postgresql: Database, mariadb: Database) 
 def test_an_index_is_built_concurrently_while_others_wait(postgresql: Database) -> None:
     """CREATE INDEX CONCURRENTLY does not deadlock with waiting migrators."""
     postgresql.execute("CREATE TABLE big AS SELECT i FROM generate_series(1, 200000) i")
-    text = "-- dbmigrate: no-transaction\nCREATE INDEX CONCURRENTLY i1 ON big (i);\nCREATE INDEX CONCURRENTLY i2 ON big (i);"
+    create = "CREATE INDEX CONCURRENTLY {} ON big (i);\n"
+    text = "-- dbmigrate: no-transaction\n" + create.format("i1") + create.format("i2")
     m = Migrator(postgresql.url, MemorySource([sql_migration("1", "index", text)]))
     threads = [threading.Thread(target=m.upgrade) for _ in range(8)]
     for thread in threads:
@@ -279,7 +285,9 @@ def test_an_index_is_built_concurrently_while_others_wait(postgresql: Database) 
 
 def test_two_operators_do_not_go_back_twice(database: Database) -> None:
     """A downgrade that had to wait for another one is stale, not a second step back."""
-    source = MemorySource([sql_migration(str(i), "t", f"CREATE TABLE t{i} (x INTEGER)", f"DROP TABLE t{i}") for i in (1, 2, 3)])
+    source = MemorySource(
+        [sql_migration(str(i), "t", f"CREATE TABLE t{i} (x INTEGER)", f"DROP TABLE t{i}") for i in (1, 2, 3)]
+    )
     Migrator(database.url, source).upgrade()
     inside, go_on = threading.Event(), threading.Event()
 
@@ -360,6 +368,8 @@ def test_ctrl_c_in_the_middle_of_a_statement(database: Database) -> None:
     states = [entry.state for entry in Migrator(database.url, source).status().entries]
     assert states == ["applied", "pending"]
     assert "slow" not in database.tables()
-    fixed = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER)"), sql_migration("2", "slow", "DROP TABLE a")])
+    fixed = MemorySource(
+        [sql_migration("1", "a", "CREATE TABLE a (x INTEGER)"), sql_migration("2", "slow", "DROP TABLE a")]
+    )
     if database.kind != "mariadb":  # its server goes on with the statement until it ends
         assert len(Migrator(database.url, fixed).upgrade().outcomes) == 1

@@ -522,7 +522,7 @@ def test_what_came_before_an_error_is_yielded() -> None:
     """The statements before the one that is refused come out first."""
     found = cut("SELECT 1; SELECT 2; SELECT 'x", SQLITE)
 
-    assert ["SELECT 1", "SELECT 2"] == [next(found).text, next(found).text]
+    assert [next(found).text, next(found).text] == ["SELECT 1", "SELECT 2"]
     with pytest.raises(ScriptError, match="line 1, column 28: the quote"):
         next(found)
 

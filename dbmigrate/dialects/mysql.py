@@ -57,6 +57,8 @@ _DML = {
     "DESCRIBE",
 }
 _STRANGE_MODES = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES")
+#: Modes of which ANSI_QUOTES is a part.
+_COMBINED_MODES = ("ANSI", "ORACLE", "MSSQL", "DB2", "MAXDB", "POSTGRESQL")
 _AT_LINE = re.compile(r"at line (\d+)\)?\Z")
 
 
@@ -69,7 +71,7 @@ class MySQL(Dialect):
     time_type = "DATETIME(6)"
     table_options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
 
-    def traits(self, statement: Statement) -> Traits:  # noqa: C901, PLR0911, PLR0912 - a table of words
+    def traits(self, statement: Statement) -> Traits:  # noqa: C901, PLR0912 - a table of words
         """Judge a statement by its first words: what is not known to be DML commits."""
         head = statement.head
         first, second = head[0], head[1] if len(head) > 1 else ""
@@ -121,8 +123,8 @@ class MySQL(Dialect):
             nodes = rows(connection, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'")
             if nodes and int(nodes[0][1]) > 0:
                 raise ConfigurationError(
-                    f"this is a Galera cluster of {nodes[0][1]}, where GET_LOCK keeps nobody out: run one migrator at a "
-                    "time, with dialect= a subclass of dbmigrate.dialects.mysql.MySQL whose session() says that it may"
+                    f"this is a Galera cluster of {nodes[0][1]}, where GET_LOCK keeps nobody out: run one migrator "
+                    "at a time, with dialect= a subclass of dbmigrate.dialects.mysql.MySQL whose session() permits it"
                 )
             yield
 
@@ -217,13 +219,15 @@ class MySQL(Dialect):
 
 
 def _setting(statement: Statement) -> Traits:
+    if statement.head[1:2] == ("STATEMENT",):
+        return _UNKNOWN  # any statement can follow
     upper = statement.text.upper()
     if "AUTOCOMMIT" in upper:
         return _OTHER
     if statement.head[1:2] in (("NAMES",), ("CHARACTER",), ("CHARSET",)) or "CHARACTER_SET_CLIENT" in upper:
         # mysqldump saves and restores it through variables
         return _SET if "UTF8" in upper or "@" in upper else _CHARSET
-    if any(mode in upper for mode in _STRANGE_MODES):
+    if any(mode in upper for mode in _STRANGE_MODES + ("SQL_MODE" in upper) * _COMBINED_MODES):
         return _QUOTES
     if statement.head[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",)):
         return _OTHERS if statement.head[1] != "ROLE" else _SET

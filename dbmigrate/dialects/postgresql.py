@@ -225,7 +225,7 @@ class PostgreSQL(Dialect):
 
 def _definition(statement: Statement) -> Traits:
     head = statement.head
-    if "CONCURRENTLY" in head[:5] and ("INDEX" in head or head[0] == "REINDEX"):
+    if "CONCURRENTLY" in head and ("INDEX" in head or head[0] == "REINDEX"):
         return _OUTSIDE_PARTIAL
     if head[0] == "REINDEX":
         return Traits(atomic=False, outside=head[1:2] in (("DATABASE",), ("SYSTEM",)), partial=True)
@@ -234,7 +234,7 @@ def _definition(statement: Statement) -> Traits:
         return Traits(atomic=False, outside=never)
     if head[:2] == ("ALTER", "TABLE") and "CONCURRENTLY" in statement.text.upper():
         return _OUTSIDE_PARTIAL
-    if head[0] == "CREATE" and head[1:2] in (("TEMP",), ("TEMPORARY",), ("LOCAL",), ("GLOBAL",)):
+    if head[0] == "CREATE" and (head[3:4] if head[1:3] == ("OR", "REPLACE") else head[1:2]) in (("TEMP",), ("TEMPORARY",), ("LOCAL",), ("GLOBAL",)):
         return _LOST
     return PLAIN
 

@@ -180,7 +180,7 @@ class SQLite(Dialect):
 
 
 def _pragma(words: list[str]) -> Traits:
-    name, value = words[0] if words else "", "".join(words[1:2]).strip("'\"").upper()
+    name, value = words[0].strip("\"'`[]").upper() if words else "", "".join(words[1:2]).strip("'\"").upper()
     if name == "FOREIGN_KEYS" and value:
         return _FOREIGN_KEYS_OFF if value in _OFF else _FOREIGN_KEYS_ON
     if name == "JOURNAL_MODE" and value:
