@@ -92,9 +92,10 @@ def session(  # noqa: PLR0913 - what Migrator was given
         home = dialect.home(connection, ledger.table) if ledger.schema is None else None
         ledger = ledger.at(home, dialect)
         number = dialect.session_id(connection)
-        run = Run(connection, dialect, ledger, emit, acquire_timeout, _who(), number, outcomes)
+        run = Run(connection, dialect, ledger, emit, acquire_timeout, _who(), number, outcomes=outcomes)
         with locked(run, dialect.lock_key(ledger.schema, ledger.table)):
-            if ledger.head(connection) == 0:
+            run.head = ledger.head(connection)
+            if run.head == 0:
                 _create(run)
             yield run
 

@@ -26,20 +26,17 @@ if TYPE_CHECKING:
     from dbmigrate.plan import History
 
 
-def execute(run: Run, steps: Sequence[Step], history: History, *, together: bool = False) -> bool:
+def execute(run: Run, steps: Sequence[Step], before: History | Record, *, together: bool = False) -> None:
     """Run steps in order, appending to `run.outcomes`; each in its own transaction, or all `together` in one.
 
-    Returns False if it stopped early because a step may have changed the session: the rest wants a new one. Raises
-    LedgerConflict if another runner was faster, MigrationFailed if a step fails; nothing of that step is left unless
-    the error says so.
+    Stops early behind a step that may have changed the session: the rest wants a new one. Raises LedgerConflict if
+    another runner was faster, MigrationFailed if a step fails; nothing of that step is left unless the error says so.
     """
-    before: History | Record = history
     batches = [steps] if together else [[step] for step in steps]
     for number, batch in enumerate(batches, 1):
         before = _in_transaction(run, batch, before) if batch[0].transactional else journalled(run, batch[0], before)
         if number < len(batches) and any(script_of(step).changes_session for step in batch):
-            return False
-    return True
+            return
 
 
 def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -> Record:

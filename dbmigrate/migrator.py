@@ -71,6 +71,19 @@ class _Survey:
     journal: Sequence[JournalEntry]
 
 
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """Steps to run, and what they follow."""
+
+    steps: tuple[Step, ...]
+    before: History | Record
+
+    @property
+    def is_interrupted(self) -> bool:
+        """There seems to be a step that did not end."""
+        return isinstance(self.before, planning.History) and self.before.unfinished is not None
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Migrator:
     """Applies the migrations of a source to a database, exactly once each, and knows what is applied.
@@ -358,65 +371,58 @@ class Migrator:
         return ready
 
     def _run(self, choose: Callable[[_Survey], tuple[Step, ...]], *, fixed: bool = False) -> Report:
-        """Plan without a lock, then under it, and carry out; again over a new session where a step used one up.
+        """Plan without a lock, and carry out under it; over a new session where a step used one up.
 
         `fixed`: the first plan is carried out or nothing; otherwise a ledger that moved is planned from again.
         """
         began = time.monotonic()
         migrations = sound(self.source.load())
-        ledger = self.ledger.at(None, self.dialect)
         known: dict[Step, Step] = {}
         outcomes: list[Outcome] = []
-        first: Plan | None = None
-        patience, head = PATIENCE, -1
-        if not self.dialect.exists(url_of(self.database)):
-            survey = self._survey(None, migrations, ledger)
-            if not self._checked(choose(survey), known):  # before a connection creates the file
-                return Report((), time.monotonic() - began)
+
+        def steps_of(survey: _Survey, *, unlocked: bool = False) -> tuple[Step, ...]:
+            self._refuse(survey.findings, unlocked=unlocked)
+            return self._checked(choose(survey), known)
+
+        is_new = not self.dialect.exists(url_of(self.database))
+        if is_new and not steps_of(self._survey(None, migrations, self.ledger)):  # a connection would create it
+            return Report((), time.monotonic() - began)
+        course: _Course | None = None
+        patience, seq = PATIENCE, -1
         with engine_of(self.database) as engine:
-            ended = False
-            while not ended:
+            while course is None or course.steps:
                 with connect(engine) as connection:
-                    if first is None or not fixed:
-                        survey = self._survey(connection, migrations, ledger, brief=True)
-                        self._refuse(survey.findings, unlocked=True)
-                        first = Plan(self._checked(choose(survey), known), survey.history.seq)
-                    if not first.steps:
-                        break
-                    patience, head = (patience if survey.history.seq == head else PATIENCE), survey.history.seq
-                    connection.rollback()
+                    if course is None:
+                        survey = self._survey(connection, migrations, self.ledger.at(None, self.dialect), brief=True)
+                        course = _Course(steps_of(survey, unlocked=True), survey.history)
+                        connection.rollback()
+                        if not course.steps:
+                            break
+                    patience, seq = (patience if course.before.seq == seq else PATIENCE), course.before.seq
                     try:
-                        with self._session(connection, outcomes) as run:
-                            run.patience = patience
-                            ended = self._sit(run, migrations, first if fixed else None, choose, known)
+                        with self._session(connection, outcomes, patience) as run:
+                            if run.head != seq or course.is_interrupted:
+                                if fixed and run.head != seq:
+                                    raise _stale(outcomes)
+                                survey = self._survey(connection, migrations, run.ledger)
+                                if survey.history.unfinished is not None:
+                                    self._dead(survey, run)
+                                course = _Course(steps_of(survey), survey.history)
+                            course = self._carry_out(run, course)
                     except LedgerConflict:
                         if fixed:
                             raise _stale(outcomes) from None
-                        patience -= 1
-                        if patience < 0:
+                        if patience == 0:
                             raise
+                        course, patience = None, patience - 1
         return Report(tuple(outcomes), time.monotonic() - began)
 
-    def _sit(
-        self,
-        run: Run,
-        migrations: Sequence[Migration],
-        first: Plan | None,
-        choose: Callable[[_Survey], tuple[Step, ...]],
-        known: dict[Step, Step],
-    ) -> bool:
-        """Plan again under the lock, and carry out. Returns False if the rest wants a new session."""
-        survey = self._survey(run.connection, migrations, run.ledger)
-        if survey.history.unfinished is not None:
-            self._dead(survey, run)
-        self._refuse(survey.findings)
-        if first is None:
-            steps = self._checked(choose(survey), known)
-        else:
-            if survey.history.seq != (run.outcomes[-1].record.seq if run.outcomes else first.head):
-                raise _stale(run.outcomes)
-            steps = first.steps[len(run.outcomes) :]
-        return not steps or execute(run, steps, survey.history, together=self.transaction == "all")
+    def _carry_out(self, run: Run, course: _Course) -> _Course:
+        """Run as many steps as one session may; return what is left of them."""
+        count = len(run.outcomes)
+        execute(run, course.steps, course.before, together=self.transaction == "all")
+        rest = course.steps[len(run.outcomes) - count :]
+        return _Course(rest, run.outcomes[-1].record if rest else course.before)
 
     def _dead(self, survey: _Survey, run: Run) -> Record:
         """Return the record of the step that did not end, being sure that nobody is running it any more."""
@@ -430,7 +436,7 @@ class Migrator:
         return begun
 
     @contextmanager
-    def _session(self, connection: Connection, outcomes: list[Outcome]) -> Iterator[Run]:
+    def _session(self, connection: Connection, outcomes: list[Outcome], patience: int = PATIENCE) -> Iterator[Run]:
         """Make a connection ours, locked, with a ledger in the database."""
         with session(
             connection,
@@ -442,6 +448,7 @@ class Migrator:
             statement_timeout=self.statement_timeout,
             outcomes=outcomes,
         ) as run:
+            run.patience = patience
             yield run
 
 

@@ -46,8 +46,10 @@ class Run:
     applied_by: str
     #: What tells this session from all others, where the database can tell.
     session: str | None
+    #: The ledger's last seq when the lock was taken.
+    head: int = 0
     #: Steps that have ended, over all connections of the call.
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
     patience: int = PATIENCE
     lost: bool = False
 
@@ -71,9 +73,11 @@ class Run:
     def finish(self, outcomes: Sequence[Outcome]) -> Record:
         """Report steps that are committed; return the last record."""
         for outcome in outcomes:
-            self.outcomes.append(outcome)
-            self.emit(StepFinished(outcome))
-        return outcomes[-1].record
+            # the down script is in the database now; a report of a thousand steps shall not hold a thousand scripts
+            brief = replace(outcome, record=replace(outcome.record, down_sql=None))
+            self.outcomes.append(brief)
+            self.emit(StepFinished(brief))
+        return self.outcomes[-1].record
 
 
 @contextmanager

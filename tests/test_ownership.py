@@ -351,7 +351,7 @@ def test_null_pool_engines_work(database: Database) -> None:
 
 
 _SLOW = {
-    "sqlite": "CREATE TABLE slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000000) "
+    "sqlite": "CREATE TABLE slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000000) "
     "SELECT max(i) FROM n",
     "postgresql": "CREATE TABLE slow AS SELECT 1 AS x FROM pg_sleep(20)",
     "mariadb": "INSERT INTO a SELECT sleep(2.5)",
@@ -363,7 +363,7 @@ def test_ctrl_c_in_the_middle_of_a_statement(database: Database) -> None:
     slow = sql_migration("2", "slow", _SLOW[database.kind])
     source = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER)"), slow])
 
-    assert interrupted(database.url, source, 0.7) == "KeyboardInterrupt"
+    assert interrupted(database.url, source, 0.6) == "KeyboardInterrupt"
 
     states = [entry.state for entry in Migrator(database.url, source).status().entries]
     assert states == ["applied", "pending"]

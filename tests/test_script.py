@@ -176,8 +176,7 @@ def test_fingerprint_of_generated_scripts(kind: str) -> None:
         before = fingerprint(script, grammar)
         assert before.startswith("sha256:")
         longer = "".join(
-            f"{piece}-- it's\n" if token_kind == "space" else piece
-            for token_kind, piece, _ in tokens(script, grammar)
+            f"{piece}-- it's\n" if token_kind == "space" else piece for token_kind, piece, _ in tokens(script, grammar)
         )
         assert before == fingerprint(longer, grammar)
         unix = script.replace("\r\n", "\n")
