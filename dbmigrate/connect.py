@@ -6,7 +6,6 @@ as it came, unless a step may have run on it: then it is closed (an in-memory SQ
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from contextlib import contextmanager
@@ -114,6 +113,8 @@ def _create(run: Run) -> None:
 
 
 def _who() -> str:
+    import getpass  # noqa: PLC0415 - not worth the time where nothing is pending
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -7,7 +7,6 @@ steps come out; the same values always give the same plan.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -173,6 +172,8 @@ def find(version: str, migrations: Sequence[Migration]) -> Migration:
     for migration in migrations:
         if migration.version == version:
             return migration
+    from difflib import get_close_matches  # noqa: PLC0415 - only errors need it
+
     names = {text: str(m) for m in migrations for text in (str(m), m.version, m.name)}
     near = dict.fromkeys(names[text] for text in get_close_matches(version, names, n=3, cutoff=0.5))
     near |= dict.fromkeys(str(m) for m in migrations if version.lstrip("0") == m.version.lstrip("0"))

@@ -9,5 +9,6 @@ import sqlalchemy.dialects.sqlite
 import dbmigrate.dialects.mysql
 import dbmigrate.dialects.postgresql
 import dbmigrate.dialects.sqlite
+import tests.processes
 
-__all__ = ["dbmigrate", "psycopg", "pymysql", "sqlalchemy"]
+__all__ = ["dbmigrate", "psycopg", "pymysql", "sqlalchemy", "tests"]

@@ -102,6 +102,16 @@ def run_until(boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Eng
     return child.exitcode != 0
 
 
+def upgrade(engine: sqlalchemy.Engine, folder: str) -> None:
+    """Apply everything; in this module, since the processes have imported it."""
+    Migrator(engine, folder).upgrade()
+
+
+def downgrade(engine: sqlalchemy.Engine, folder: str) -> None:
+    """Take everything back."""
+    Migrator(engine, folder).downgrade(to="base")
+
+
 def _mortal(boundary: int, url: str, call: Callable[[sqlalchemy.Engine], object]) -> None:
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     passed = iter(range(1_000_000))

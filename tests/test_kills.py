@@ -14,12 +14,10 @@ import pytest
 
 from dbmigrate import HistoryError, Migrator, Unfinished
 from tests.conftest import empty
-from tests.processes import run_until
+from tests.processes import downgrade, run_until, upgrade
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import sqlalchemy
 
     from tests.conftest import Database
 
@@ -98,14 +96,6 @@ def _clean(database: Database) -> None:
         Path(database.name + suffix).unlink(missing_ok=True)
 
 
-def _upgrade(engine: sqlalchemy.Engine, folder: str) -> None:
-    Migrator(engine, folder).upgrade()
-
-
-def _downgrade(engine: sqlalchemy.Engine, folder: str) -> None:
-    Migrator(engine, folder).downgrade(to="base")
-
-
 def _state(database: Database) -> tuple[object, object]:
     """Return the catalogue and data, and what the ledger says without times and sessions."""
     ledger = database.query("SELECT seq, version, action, checksum, chain FROM dbmigrate_ledger ORDER BY seq")
@@ -141,7 +131,7 @@ def _recover(database: Database, folder: Path, call: str) -> int:
 def test_killed_at_every_boundary(database: Database, tmp_path: Path, call: str) -> None:
     """Whatever the boundary, the end is that of an undisturbed run, and at most one statement is asked about."""
     folder = _write(tmp_path / "migrations", database.kind)
-    kill = partial({"up": _upgrade, "down": _downgrade}[call], folder=str(folder))
+    kill = partial({"up": upgrade, "down": downgrade}[call], folder=str(folder))
 
     def prepare() -> None:
         _clean(database)
