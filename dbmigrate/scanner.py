@@ -137,7 +137,7 @@ def tokens(text: str, grammar: Grammar) -> Iterator[Token]:
     return _scan(text, grammar, _Detail())
 
 
-def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:  # noqa: C901, PLR0912
+def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:  # noqa: PLR0912
     every, runs = _patterns(grammar)
     place, length = 0, len(text)
     fresh = True  # a statement could begin here
@@ -152,9 +152,8 @@ def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:  # n
         kind, stop = found.lastgroup or "", found.end()
         if kind == "block":
             kind, stop = "comment", _comment_end(text, place, grammar)
-        elif kind == "operator" and fresh and grammar.delimiter_command:
-            if text.startswith("--", place):
-                kind, stop = "comment", _line_end(text, place)
+        elif kind == "operator" and fresh and grammar.delimiter_command and text.startswith("--", place):
+            kind, stop = "comment", _line_end(text, place)
         if kind in ("space", "comment"):
             yield kind, text[place:stop], place
             place = stop
@@ -529,8 +528,9 @@ class _Compound(_Body):
             self._stack.append(("block", place))
         elif starts and word == "DO":  # the statement; the DO of a loop stands behind its condition
             return "?"
-        elif starts and word == "UNTIL":
-            self._until = True
+        elif word == "UNTIL":
+            self._until = self._until or starts
+            return word if starts else "?"
         elif word == "HANDLER" and self._before == "DECLARE":
             self._handler = "wanted"
         return word

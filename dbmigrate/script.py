@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +20,7 @@ ALGORITHM = "sha256:"
 
 _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*no-transaction\s*\Z")
+_SHORT = 8192  # characters
 _DIRECTIVES = ("no-transaction", "foreign-keys=off")
 #: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart, nested ones too).
 _NOTHING = re.compile(rb"(?:\s++|--[^\n]*+|/\*(?!M?!)(?:[^*]++|\*(?!/))*+\*/|;)*+")
@@ -83,6 +83,8 @@ class Script:
     #: A statement may have changed the session.
     changes_session: bool
     problems: tuple[Problem, ...] = field(default=(), repr=False)
+    #: The statements of a short script, so that it need not be cut again; long ones are not kept in memory.
+    kept: tuple[Statement, ...] | None = field(default=None, repr=False, compare=False)
 
     @property
     def count(self) -> int:
@@ -168,9 +170,12 @@ def inspect(
     marked: list[tuple[Statement, Traits]] = []
     atomic, changes, last = True, False, 0
     outside: Statement | None = None
+    kept: list[Statement] | None = [] if len(text) <= _SHORT else None
     try:
         for statement in statements(text, grammar):
             last = statement.ordinal
+            if kept is not None:
+                kept.append(statement)
             traits = traits_of(statement)
             if traits is PLAIN:
                 continue
@@ -189,8 +194,8 @@ def inspect(
     first, last, foreign_keys_off, wrapped = _unwrap(marked, last)
     if outside is not None and not no_transaction:
         reason = (
-            f"{' '.join(outside.head[:3])} cannot run in a transaction: put the line -- dbmigrate: no-transaction at the "
-            "head of the file"
+            f"{' '.join(outside.head[:3])} cannot run in a transaction: put the line -- dbmigrate: no-transaction at "
+            "the head of the file"
         )
         problems.append(Problem(origin, outside.line, reason))
     if wrapped and no_transaction:
@@ -203,7 +208,8 @@ def inspect(
     if off and no_transaction:
         reason = "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two"
         problems.append(Problem(origin, None, reason))
-    return Script(mark, first, last, no_transaction, off, atomic, changes, tuple(problems))
+    short = None if kept is None else tuple(kept)
+    return Script(mark, first, last, no_transaction, off, atomic, changes, tuple(problems), short)
 
 
 def _unwrap(marked: list[tuple[Statement, Traits]], last: int) -> tuple[int, int, bool, bool]:
@@ -247,8 +253,8 @@ def _read_directives(text: str, grammar: Grammar, origin: str, problems: list[Pr
                 continue
             line = position(text, place)[0]
             if word not in _DIRECTIVES:
-                near = get_close_matches(word, _DIRECTIVES, 1) or _DIRECTIVES
-                problems.append(Problem(origin, line, f"unknown directive {word!r}; did you mean {near[0]!r}?"))
+                names = " and ".join(map(repr, _DIRECTIVES))
+                problems.append(Problem(origin, line, f"unknown directive {word!r}; there are {names}"))
             elif not head:
                 problems.append(Problem(origin, line, f"the directive {word!r} must stand above the first statement"))
             else:
@@ -260,7 +266,7 @@ def _read_directives(text: str, grammar: Grammar, origin: str, problems: list[Pr
 
 def selected(text: str, grammar: Grammar, script: Script) -> Iterator[Statement]:
     """Yield the statements of a script that are to run, in order."""
-    for statement in statements(text, grammar):
+    for statement in script.kept if script.kept is not None else statements(text, grammar):
         if script.first <= statement.ordinal <= script.last:
             yield statement
 
