@@ -20,7 +20,7 @@ from dbmigrate.errors import ConfigurationError, LedgerConflict
 from dbmigrate.run import PATIENCE, Run, locked, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from dbmigrate.dialects import Dialect
     from dbmigrate.ledger import TableLedger
@@ -33,7 +33,7 @@ def url_of(database: URL | Engine) -> URL:
 
 
 @contextmanager
-def engine_of(database: URL | Engine) -> Iterator[Engine]:
+def engine_of(database: URL | Engine) -> Generator[Engine]:
     """Give an engine: the caller's, or one of ours that is disposed of at the end."""
     if isinstance(database, Engine):
         yield database
@@ -51,7 +51,7 @@ def engine_of(database: URL | Engine) -> Iterator[Engine]:
 
 
 @contextmanager
-def connect(engine: Engine) -> Iterator[Connection]:
+def connect(engine: Engine) -> Generator[Connection]:
     """Give a connection. Raises ConfigurationError if there is none to be had."""
     try:
         connection = engine.connect()
@@ -81,7 +81,7 @@ def session(  # noqa: PLR0913 - what Migrator was given
     lock_timeout: float | None,
     statement_timeout: float | None,
     outcomes: list[Outcome],
-) -> Iterator[Run]:
+) -> Generator[Run]:
     """Make a connection ours: autocommit, limits, ledger, lock. At the end it is closed, or restored."""
     with dialect.session(
         connection, wait=acquire_timeout, lock_timeout=lock_timeout, statement_timeout=statement_timeout

@@ -65,14 +65,15 @@ class SourceError(MigrationError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         """Take all the problems of a source at once; at least one."""
-        found = tuple(problems)
+        first, *others = problems
+        found = (first, *others)
         count = f"{len(found)} problems with the migrations; nothing was run:\n" if len(found) > 1 else ""
         super().__init__(
             count + "\n".join(map(str, found)),
             problems=found,
-            origin=found[0].origin,
-            line=found[0].line,
-            reason=found[0].reason,
+            origin=first.origin,
+            line=first.line,
+            reason=first.reason,
         )
 
 

@@ -197,7 +197,10 @@ class TableLedger:
 
 
 def _record(*row: Any) -> Record:  # noqa: ANN401 - values of the database
-    return Record(*row[:8], _moment(row[8]), _moment(row[9]), *row[10:])
+    columns = list(row)
+    for place in _TIMES:
+        columns[place] = _moment(columns[place])
+    return Record(*columns)
 
 
 def _moment(value: datetime | str | None) -> datetime | None:

@@ -53,7 +53,7 @@ from dbmigrate.run import PATIENCE, Run, record_of, script_of, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     from dbmigrate.plan import History
 
@@ -436,7 +436,7 @@ class Migrator:
         return begun
 
     @contextmanager
-    def _session(self, connection: Connection, outcomes: list[Outcome], patience: int = PATIENCE) -> Iterator[Run]:
+    def _session(self, connection: Connection, outcomes: list[Outcome], patience: int = PATIENCE) -> Generator[Run]:
         """Make a connection ours, locked, with a ledger in the database."""
         with session(
             connection,

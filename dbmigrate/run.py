@@ -17,7 +17,7 @@ from dbmigrate.plan import linked
 from dbmigrate.scanner import position
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -81,7 +81,7 @@ class Run:
 
 
 @contextmanager
-def locked(run: Run, key: str) -> Iterator[None]:
+def locked(run: Run, key: str) -> Generator[None]:
     """Hold the migration lock; poll for it, holding no transaction.
 
     Raises MigrationInProgress when nobody made progress for `acquire_timeout` seconds.
@@ -126,7 +126,7 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
 
 
 @contextmanager
-def writing(run: Run) -> Iterator[None]:
+def writing(run: Run) -> Generator[None]:
     """Run what is inside in a transaction."""
     wait_for(run, lambda: run.dialect.begin(run.connection))
     try:

@@ -137,7 +137,7 @@ def tokens(text: str, grammar: Grammar) -> Iterator[Token]:
     return _scan(text, grammar, _Detail())
 
 
-def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:  # noqa: PLR0912
+def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:
     every, runs = _patterns(grammar)
     place, length = 0, len(text)
     fresh = True  # a statement could begin here

@@ -168,7 +168,7 @@ def inspect(
     problems: list[Problem] = []
     directives = _read_directives(text, grammar, origin, problems)
     marked: list[tuple[Statement, Traits]] = []
-    atomic, changes, last = True, False, 0
+    atomic, changes, last, off = True, False, 0, False
     outside: Statement | None = None
     kept: list[Statement] | None = [] if len(text) <= _SHORT else None
     try:
@@ -189,9 +189,9 @@ def inspect(
         mark = fingerprint(text, grammar)
     except ScriptError as error:
         problems.append(Problem(origin, error.line, error.reason))
-        return Script("", 1, last, not transaction, False, atomic, changes, tuple(problems))
+        return Script("", 1, last, not transaction, off, atomic, changes, tuple(problems))
     no_transaction = not transaction or "no-transaction" in directives
-    first, last, foreign_keys_off, wrapped = _unwrap(marked, last)
+    first, last, switched, wrapped = _unwrap(marked, last)
     if outside is not None and not no_transaction:
         reason = (
             f"{' '.join(outside.head[:3])} cannot run in a transaction: put the line -- dbmigrate: no-transaction at "
@@ -204,7 +204,7 @@ def inspect(
     for statement, traits in marked:
         if first <= statement.ordinal <= last:
             problems.append(Problem(origin, statement.line, _misplaced(statement, traits)))
-    off = foreign_keys_off or "foreign-keys=off" in directives
+    off = switched or "foreign-keys=off" in directives
     if off and no_transaction:
         reason = "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two"
         problems.append(Problem(origin, None, reason))

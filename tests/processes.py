@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
+from sqlalchemy import event
 
 from dbmigrate import Migrator
 from dbmigrate.dialects import dialect_for
@@ -120,8 +121,8 @@ def _mortal(boundary: int, url: str, call: Callable[[sqlalchemy.Engine], object]
         if next(passed) == boundary:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sqlalchemy.event.listen(engine, "before_cursor_execute", pass_boundary)
-    sqlalchemy.event.listen(engine, "after_cursor_execute", pass_boundary)
+    event.listen(engine, "before_cursor_execute", pass_boundary)
+    event.listen(engine, "after_cursor_execute", pass_boundary)
     call(engine)
 
 

@@ -191,7 +191,8 @@ class _Writer:
         return text if self.chance(2) else self.without_last_end(text)
 
     def finished(self, words: Words) -> str:
-        return self.joined(words) + self.pick("", " ", "\n") + ";" + self.pick("", "", " ;")
+        before, behind = self.pick("", " ", "\n"), self.pick("", "", " ;")
+        return f"{self.joined(words)}{before};{behind}"
 
     def without_last_end(self, text: str) -> str:
         return text.rstrip().rstrip(";")
@@ -203,7 +204,7 @@ class _SQLite(_Writer):
     gaps = ("\n", "\t", "\r\n", " -- it's; END;\n", "/*;*/", " /* ' \" ` [ ; /* */ ")
 
     def quoted(self, name: str) -> str:
-        form = self.pick('"', "`", "[")
+        form: str = self.pick('"', "`", "[")
         if form == "[":
             return f"[{name.replace(']', ')')}]"
         return form + name.replace(form, form * 2) + form
@@ -260,20 +261,20 @@ class _PostgreSQL(_Writer):
         return [f"{self.pick('E', 'e')}'{escaped}'{more}"]
 
     def operator(self) -> Words:
-        return self.pick(
+        result: Words = self.pick(
             ["SELECT", "@", "-5", "+", "-", "3"],
             ["SELECT", "'{\"a\": 1}'::jsonb", "#>>", "'{a}'"],
             ["SELECT", "(", "ARRAY[1,2]", ")", "[", "1", "]", "::", "text", "AS", "end"],
             ["SELECT", "4", "OPERATOR(pg_catalog.*)", "-", ".5", "case"],
             ["SELECT", "|/", "4", "<>", "-1"],
-        )  # type: ignore[no-any-return]
+        )
+        return result
 
     def atomic(self) -> Words:
         columns = ["a", "begin"]
         body: Words = []
         for _ in self.times(0, 3):
-            query = ["SELECT", *self.expression(columns), *self.pick([], ["AS", "case"], ["end"])]
-            body += [*self.one_of(self.dml, self.select, lambda: query), ";"]
+            body += [*self.one_of(self.dml, self.select, self.labelled), ";"]
         body += ["SELECT", *self.expression(columns), ";"]
         return self.words(
             "CREATE {} FUNCTION {} ( a numeric , begin numeric ) RETURNS numeric {} {} ATOMIC {} {}",
@@ -284,6 +285,9 @@ class _PostgreSQL(_Writer):
             body,
             self.pick("END", "end"),
         )
+
+    def labelled(self) -> Words:
+        return ["SELECT", *self.expression(["a", "begin"]), *self.pick([], ["AS", "case"], ["end"])]
 
     def procedure(self) -> Words:
         body: Words = []
@@ -344,7 +348,9 @@ class _MariaDB(_Writer):
         text = self.pick(*_NASTY).replace("\\", "\\\\")
         text = text.replace(quote, self.pick("\\" + quote, quote * 2))
         prefix = self.pick("", "", "", "N") if quote == "'" else ""
-        return self.pick([f"{prefix}{quote}{text}{quote}"], ["x'3b27'"], ["_utf8mb4", "';'"])  # type: ignore[no-any-return]
+        forms = [f"{prefix}{quote}{text}{quote}"], ["x'3b27'"], ["_utf8mb4", "';'"]
+        result: Words = self.pick(*forms)
+        return result
 
     def case(self, columns: Sequence[str], depth: int) -> Words:
         if self.chance(3):
@@ -359,16 +365,11 @@ class _MariaDB(_Writer):
 
     def program(self, depth: int = 0, *, dml: bool = True, **_: object) -> Words:
         """One statement of a body."""
-        makers = [self.assignment, self.evaluation]
-        if dml:
-            makers += [self.dml] * 2
-        if depth < 3:
-            makers += [self.branch, self.choice, self.loop, self.leave, self.repeat, self.count]
-            makers += [self.compound, self.compound]
-        maker = self.pick(*makers)
-        if maker in (self.assignment, self.evaluation, self.dml):
-            return maker()  # type: ignore[no-any-return]
-        return maker(depth + 1, dml=dml)  # type: ignore[no-any-return]
+        simple = [self.assignment, self.evaluation, *([self.dml] * dml)]
+        if depth > 2 or self.chance(3):
+            return self.one_of(*simple)
+        nested = (self.branch, self.choice, self.loop, self.leave, self.repeat, self.count)
+        return self.one_of(*nested, self.compound, self.compound, depth=depth + 1, dml=dml)
 
     def body(self, depth: int, *, dml: bool) -> Words:
         result: Words = []

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 from dbmigrate import (
     Ahead,
@@ -278,7 +280,7 @@ def test_a_failure_leaves_nothing_where_ddl_is_transactional(sqlite: Database, p
         assert "a" not in database.tables()
         assert "3 | INSERT INTO nowhere" in str(error)
         assert "nothing of it is left" in str(error)
-        assert isinstance(error.__cause__, sqlalchemy.exc.DBAPIError)
+        assert isinstance(error.__cause__, DBAPIError)
         assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - our own
         assert ran(migrator(database, (USERS, NOTES)).upgrade()) == ["2_notes up"]
 
@@ -458,7 +460,7 @@ _FAMILY = sql_migration(
 def test_a_rebuild_keeps_the_children(sqlite: Database, text: str) -> None:
     """With foreign keys enforced a rebuild would delete the children; off means off, and on again after."""
     engine = sqlite.engine()
-    sqlalchemy.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys=ON"))
+    event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys=ON"))
     seen: list[object] = []
 
     Migrator(engine, MemorySource([_FAMILY, sql_migration("2", "rebuild", text)])).upgrade()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy
+from sqlalchemy import event
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from dbmigrate import (
@@ -113,7 +114,7 @@ def test_a_pool_is_as_it_was(database: Database, path: str, options: dict[str, A
 def test_an_engine_in_memory_is_restored(path: str) -> None:
     """An in-memory SQLite survives, with the driver's transaction mode and settings as they were."""
     engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool)
-    sqlalchemy.event.listen(engine, "connect", _set_up)
+    event.listen(engine, "connect", _set_up)
     with engine.connect() as connection:
         connection.exec_driver_sql("CREATE TABLE mine (x)")
         connection.commit()
@@ -135,8 +136,8 @@ def _set_up(raw: sqlite3.Connection, _: object) -> None:
 def test_an_engine_with_begin_hooks_works(sqlite: Database) -> None:
     """The recipe that makes SQLAlchemy emit BEGIN itself is no obstacle, and stays in force."""
     engine = sqlite.engine()
-    sqlalchemy.event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
-    sqlalchemy.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
 
     success(engine)
 
@@ -173,7 +174,7 @@ def test_nothing_pending_is_one_select(database: Database) -> None:
     sent: list[str] = []
     with engine.connect():
         pass
-    sqlalchemy.event.listen(engine, "before_cursor_execute", lambda *arguments: sent.append(arguments[2]))
+    event.listen(engine, "before_cursor_execute", lambda *arguments: sent.append(arguments[2]))
 
     Migrator(engine, GOOD).upgrade()
 

@@ -74,7 +74,9 @@ def test_the_quickstart_does_nothing_the_second_time(tmp_path: Path) -> None:
     """It prints what was applied and the status, and the second time that there is nothing to do."""
     copy = shutil.copytree(QUICKSTART, tmp_path / "quickstart", ignore=shutil.ignore_patterns("app.db*"))
     outputs = [
-        subprocess.run([sys.executable, copy / "app.py"], check=True, capture_output=True, text=True).stdout.splitlines()
+        subprocess.run(
+            [sys.executable, copy / "app.py"], check=True, capture_output=True, text=True
+        ).stdout.splitlines()
         for _ in range(2)
     ]
 

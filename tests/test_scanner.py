@@ -43,14 +43,14 @@ SCRIPTS = {
 MORE = int(os.environ.get("DBMIGRATE_EXAMPLES", "0"))
 
 
-def examples(number: int) -> Any:
+def examples(number: int) -> settings:
     """The settings for a property: the same examples in each run, unless more are asked for."""
     return settings(
         max_examples=number * max(MORE, 1),
         derandomize=not MORE,
         database=None,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 
 
@@ -73,12 +73,13 @@ every_grammar = pytest.mark.parametrize("kind", GRAMMARS)
 Case = tuple[str, ...]
 
 
-def cases(table: dict[str, Any]) -> Any:
+def cases(table: dict[str, Any]) -> pytest.MarkDecorator:
     """Run a test for each entry of a table, under its name."""
-    return pytest.mark.parametrize("case", table.values(), ids=table)
+    return pytest.mark.parametrize("case", table.values(), ids=list(table))
 
 
 def check_case(case: Case, grammar: Grammar) -> None:
+    """Assert that the statements of a case come out."""
     assert list(case[1::2]) == texts("".join(case), grammar)
 
 
@@ -484,6 +485,7 @@ REFUSED_IN_MARIADB: dict[str, Refused] = {
 
 
 def check_refused(case: Refused, grammar: Grammar) -> None:
+    """Assert that a text is refused in its line, for its reason."""
     text, line, reason = case
 
     with pytest.raises(ScriptError) as caught:
@@ -558,15 +560,19 @@ NONSENSE = st.lists(st.sampled_from(NASTY), max_size=40).map("".join)
 def test_tokens_joined_are_the_text(text: str, kind: str) -> None:
     """The tokens joined are the text; up to the place of the error where one is raised."""
     found: list[Token] = []
+    problem = None
     try:
         found.extend(tokens(text, GRAMMARS[kind]))
     except ScriptError as error:
-        joined = "".join(piece for _, piece, _ in found)
-        assert text.startswith(joined)
-        assert position(text, len(joined)) == (error.line, error.column)
-        assert len(joined) < len(text)
+        problem = error
+    joined = "".join(piece for _, piece, _ in found)
+
+    assert text.startswith(joined)
+    if problem is None:
+        assert len(text) == len(joined)
     else:
-        assert text == "".join(piece for _, piece, _ in found)
+        assert position(text, len(joined)) == (problem.line, problem.column)
+        assert len(joined) < len(text)
     assert [len("".join(p for _, p, _ in found[:n])) for n in range(len(found))] == [place for _, _, place in found]
     assert "" not in [piece for _, piece, _ in found]
 
@@ -587,8 +593,8 @@ def test_nothing_is_lost(text: str, kind: str) -> None:
     assert all(s.head for s in found)
     end = found[-1].offset + len(found[-1].text) if found else 0
     inside = {place for s in found for place in range(s.offset, s.offset + len(s.text))}
-    for token_kind, piece, place in tokens(text[:end], grammar):
-        if token_kind not in ("space", "comment", "command", "end", "code"):
+    for what, piece, place in tokens(text[:end], grammar):
+        if what not in ("space", "comment", "command", "end", "code"):
             assert set(range(place, place + len(piece))) <= inside
 
 
@@ -618,8 +624,7 @@ def test_comments_make_no_difference(kind: str) -> None:
     @given(script=SCRIPTS[kind])
     def check(script: str) -> None:
         longer = "".join(
-            f"{piece}-- it's; END\n" if token_kind == "space" else piece
-            for token_kind, piece, _ in tokens(script, grammar)
+            f"{piece}-- it's; END\n" if what == "space" else piece for what, piece, _ in tokens(script, grammar)
         )
         before = [significant(text, grammar) for text in texts(script, grammar)]
         assert before == [significant(text, grammar) for text in texts(longer, grammar)]
@@ -695,7 +700,7 @@ def test_postgresql_takes_what_was_cut(postgresql: Database) -> None:
     """PostgreSQL: taken whole, taken cut, with the same schema and rows.
 
     The server takes all of the generated scripts, whole as one string of the simple protocol. psql
-    cuts by itself and takes 90 % of them: in BEGIN ATOMIC it mistakes a name "end" for an END.
+    cuts by itself and takes 70 % of them: in BEGIN ATOMIC it takes a name for END or CASE.
     """
     import psycopg
 
@@ -731,13 +736,13 @@ def test_postgresql_takes_what_was_cut(postgresql: Database) -> None:
 
     check()
     assert share_of(tally) > 0.99
-    assert not by_psql or share_of(by_psql) > 0.7
+    assert not by_psql or share_of(by_psql) > 0.5
 
 
 def test_mariadb_takes_what_was_cut(mariadb: Database) -> None:
     """MariaDB: taken whole by its client, taken cut, with the same schema and rows.
 
-    The client takes 95 % of the generated scripts; it loses its way where a comment is the last
+    The client takes 98 % of the generated scripts; it loses its way where a comment is the last
     word of an executable one. Without DELIMITER, which the client could not run, the same
     statements are cut from the same script.
     """
@@ -810,17 +815,22 @@ class Watched(str):
 
     __slots__ = ("work",)
 
+    work: int
+
     def find(self, *arguments: Any) -> int:
+        """Search, and count what was gone over."""
         found = super().find(*arguments)
         self.work += (len(self) if found < 0 else found) - arguments[1] + 1
         return found
 
     def rfind(self, *arguments: Any) -> int:
+        """Search backwards, and count."""
         found = super().rfind(*arguments)
         self.work += arguments[2] - max(found, arguments[1])
         return found
 
     def count(self, *arguments: Any) -> int:
+        """Count both."""
         self.work += arguments[2] - arguments[1]
         return super().count(*arguments)
 
@@ -832,6 +842,7 @@ class WatchedPattern:
         self.pattern = pattern
 
     def match(self, text: Watched, place: int) -> re.Match[str] | None:
+        """Match, and count the length."""
         found = self.pattern.match(text, place)
         text.work += 1 + (found.end() - place if found else 0)
         return found
@@ -916,11 +927,14 @@ def test_depth_does_not_matter(case: Callable[[int], str], kind: str) -> None:
     """A hundred thousand are cut, or refused in the line where they begin; without recursion."""
     if case is LONG["tags not closed"] and kind != "postgresql":
         case = LONG["dollars"]
+    problem = None
     try:
         for _ in cut(case(100_000), GRAMMARS[kind]):
             pass
     except ScriptError as error:
-        assert error.line == 1
+        problem = error
+
+    assert problem is None or problem.line == 1
 
 
 def test_a_million_statements() -> None:

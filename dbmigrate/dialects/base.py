@@ -16,7 +16,7 @@ from dbmigrate.scanner import SQLITE, Grammar
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import CursorResult
@@ -89,7 +89,7 @@ class Dialect:
         wait: float,  # noqa: ARG002
         lock_timeout: float | None,
         statement_timeout: float | None,
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """Put the session into autocommit with these limits (seconds), and back at the end on every path.
 
         `wait` is how long the caller is ready to wait for another migrator. Raises ConfigurationError where

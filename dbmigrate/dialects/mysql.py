@@ -19,7 +19,7 @@ from dbmigrate.scanner import MYSQL
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from sqlalchemy.engine import Connection
     from sqlalchemy.exc import DBAPIError
@@ -111,7 +111,7 @@ class MySQL(Dialect):
     @contextmanager
     def session(
         self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """Refuse a cluster and a mode in which quotes mean something else, then do as the base does."""
         with super().session(connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout):
             mode = str(scalar(connection, "SELECT @@sql_mode"))

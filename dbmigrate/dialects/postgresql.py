@@ -18,7 +18,7 @@ from dbmigrate.scanner import POSTGRESQL
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import Connection
@@ -54,7 +54,7 @@ class PostgreSQL(Dialect):
 
     grammar = POSTGRESQL
 
-    def traits(self, statement: Statement) -> Traits:  # noqa: C901, PLR0911 - a table of words
+    def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""
         head = statement.head
         first, second = head[0], head[1] if len(head) > 1 else ""
@@ -87,7 +87,7 @@ class PostgreSQL(Dialect):
     @contextmanager
     def session(
         self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """Refuse a transaction pooler, then do as the base does."""
         with super().session(connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout):
             info = getattr(connection.connection.driver_connection, "info", None)
@@ -234,7 +234,8 @@ def _definition(statement: Statement) -> Traits:
         return Traits(atomic=False, outside=never)
     if head[:2] == ("ALTER", "TABLE") and "CONCURRENTLY" in statement.text.upper():
         return _OUTSIDE_PARTIAL
-    if head[0] == "CREATE" and (head[3:4] if head[1:3] == ("OR", "REPLACE") else head[1:2]) in (("TEMP",), ("TEMPORARY",), ("LOCAL",), ("GLOBAL",)):
+    what = head[3:4] if head[1:3] == ("OR", "REPLACE") else head[1:2]
+    if head[0] == "CREATE" and what in (("TEMP",), ("TEMPORARY",), ("LOCAL",), ("GLOBAL",)):
         return _LOST
     return PLAIN
 

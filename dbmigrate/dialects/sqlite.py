@@ -19,7 +19,7 @@ from dbmigrate.scanner import SQLITE
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from sqlalchemy.engine import URL, Connection
 
@@ -93,7 +93,7 @@ class SQLite(Dialect):
     @contextmanager
     def session(
         self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
-    ) -> Iterator[None]:
+    ) -> Generator[None]:
         """Switch the driver's transaction control off, and restore it and the connection's settings at the end.
 
         Each BEGIN waits in SQLite's own way for a second at most; the caller repeats it.
@@ -149,7 +149,7 @@ class SQLite(Dialect):
         return bool(_raw(connection).in_transaction)
 
     @contextmanager
-    def foreign_keys_off(self, connection: Connection) -> Iterator[Callable[[], None]]:
+    def foreign_keys_off(self, connection: Connection) -> Generator[Callable[[], None]]:
         """Switch enforcement off outside of the transaction (inside it is ignored), and back."""
 
         def check() -> None:
