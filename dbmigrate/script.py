@@ -43,8 +43,8 @@ class Traits:
     commits_before: bool = False
     #: It may leave part of its effect behind when the server reports an error.
     partial: bool = False
-    #: It switches SQLite's foreign keys.
-    foreign_keys: bool | None = None
+    #: It switches SQLite's foreign keys, or checks them.
+    foreign_keys: Literal["on", "off", "check"] | None = None
     #: Why it cannot run in a migration, and what to do instead.
     refused: str | None = None
 
@@ -202,7 +202,7 @@ def inspect(
         reason = "BEGIN ... COMMIT around a script that is marked no-transaction: keep one of the two"
         problems.append(Problem(origin, marked[0][0].line, reason))
     for statement, traits in marked:
-        if first <= statement.ordinal <= last:
+        if first <= statement.ordinal <= last and traits.foreign_keys != "check":
             problems.append(Problem(origin, statement.line, _misplaced(statement, traits)))
     off = switched or "foreign-keys=off" in directives
     if off and no_transaction:
@@ -216,9 +216,11 @@ def _unwrap(marked: list[tuple[Statement, Traits]], last: int) -> tuple[int, int
     """Drop `PRAGMA foreign_keys` and then `BEGIN ... COMMIT` around a script: first, last, switched off, wrapped."""
     at = {statement.ordinal: traits for statement, traits in marked}
     first, switched, wrapped = 1, False, False
-    if first in at and at[first].foreign_keys is False:
+    if first in at and at[first].foreign_keys == "off":
         first, switched = 2, True
-        if last in at and at[last].foreign_keys is True:
+        if last in at and at[last].foreign_keys == "on":
+            last -= 1
+        while last in at and at[last].foreign_keys == "check":  # done before the commit anyway
             last -= 1
     if first in at and at[first].control == "begin" and last in at and at[last].control == "commit":
         first, last, wrapped = first + 1, last - 1, True

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
@@ -746,3 +745,21 @@ def test_a_script_problem_creates_no_file(sqlite: Database) -> None:
         migrator(sqlite, [sql_migration("1", "x", "SELECT 'oops")]).upgrade()
     assert sqlite.tables() == []
     assert not Path(sqlite.name).exists()
+
+
+def test_a_wrapper_that_asks_for_more_is_refused(postgresql: Database) -> None:
+    """BEGIN with a mode would lose it with the wrapper."""
+    for first in ("BEGIN ISOLATION LEVEL SERIALIZABLE", "START TRANSACTION READ ONLY"):
+        with pytest.raises(SourceError, match=r"1_x.up:1"):
+            migrator(postgresql, [sql_migration("1", "x", f"{first};\nSELECT 1;\nCOMMIT;")]).upgrade()
+
+
+def test_a_session_in_which_quotes_mean_something_else_is_refused(postgresql: Database, mariadb: Database) -> None:
+    """Where a backslash or a double quote is not what the scanner takes it for, nothing runs."""
+    odd = postgresql.url.update_query_dict({"options": "-c standard_conforming_strings=off"})
+    with pytest.raises(ConfigurationError, match="standard_conforming_strings"):
+        Migrator(odd, MemorySource(ALL)).upgrade()
+    odd = mariadb.url.update_query_dict({"sql_mode": "ANSI_QUOTES"})
+    with pytest.raises(ConfigurationError, match="ANSI_QUOTES"):
+        Migrator(odd, MemorySource(ALL)).upgrade()
+    assert postgresql.tables() == mariadb.tables() == []

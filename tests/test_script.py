@@ -307,6 +307,7 @@ FOREIGN_KEYS: dict[str, str] = {
     "and on": f"{OFF} a; b; PRAGMA foreign_keys=ON;",
     "and BEGIN": f"{OFF} BEGIN; a; b; COMMIT;",
     "and BEGIN, and on": f"{OFF}\nBEGIN TRANSACTION;\na; b;\nCOMMIT;\nPRAGMA foreign_keys=1;\n",
+    "and a check, and on": f"{OFF}\nBEGIN;\na; b;\nCOMMIT;\nPRAGMA foreign_key_check;\nPRAGMA foreign_keys=ON;",
     "in other words": "-- so\npragma main.foreign_keys (0); a; b;",
     "in quotes": "PRAGMA \"foreign_keys\" = 'off'; a; b",
     "the directive": "-- dbmigrate: foreign-keys=off\na; b;",

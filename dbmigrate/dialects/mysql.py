@@ -59,6 +59,7 @@ _DML = {
 _STRANGE_MODES = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES")
 #: Modes of which ANSI_QUOTES is a part.
 _COMBINED_MODES = ("ANSI", "ORACLE", "MSSQL", "DB2", "MAXDB", "POSTGRESQL")
+_MODE_NUMBER = re.compile(r"SQL_MODE\W{0,9}\d")
 _AT_LINE = re.compile(r"at line (\d+)\)?\Z")
 
 
@@ -227,7 +228,8 @@ def _setting(statement: Statement) -> Traits:
     if statement.head[1:2] in (("NAMES",), ("CHARACTER",), ("CHARSET",)) or "CHARACTER_SET_CLIENT" in upper:
         # mysqldump saves and restores it through variables
         return _SET if "UTF8" in upper or "@" in upper else _CHARSET
-    if any(mode in upper for mode in _STRANGE_MODES + ("SQL_MODE" in upper) * _COMBINED_MODES):
+    modes = _STRANGE_MODES + _COMBINED_MODES if "SQL_MODE" in upper else _STRANGE_MODES
+    if _MODE_NUMBER.search(upper) or any(mode in upper for mode in modes):
         return _QUOTES
     if statement.head[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",)):
         return _OTHERS if statement.head[1] != "ROLE" else _SET

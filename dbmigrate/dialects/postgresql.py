@@ -61,7 +61,7 @@ class PostgreSQL(Dialect):
         if first in ("CREATE", "ALTER", "DROP", "REINDEX"):
             return _definition(statement)
         if first in _CONTROL or (first, second) == ("START", "TRANSACTION"):
-            plain = not {"PREPARED", "CHAIN"} & set(head)
+            plain = set(head) <= {first, "TRANSACTION", "WORK"}  # anything else would get lost with the wrapper
             return _CONTROL.get(first, _CONTROL["BEGIN"]) if plain else _OTHER
         if first in ("ROLLBACK", "ABORT"):
             return PLAIN if "TO" in head else _OTHER
@@ -71,6 +71,8 @@ class PostgreSQL(Dialect):
             upper = statement.text.upper()
             if "PG_ADVISORY_UNLOCK" in upper:
                 return _LOCK_LOSS
+            if "SET_CONFIG" in upper and "STANDARD_CONFORMING_STRINGS" in upper:
+                return _STRINGS
             if first in ("DO", "CALL"):
                 return _UNKNOWN
             return _SET if "SET_CONFIG" in upper else _CALLS
@@ -88,14 +90,20 @@ class PostgreSQL(Dialect):
     def session(
         self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
     ) -> Generator[None]:
-        """Refuse a transaction pooler, then do as the base does."""
+        """Refuse a transaction pooler, and strings in which a backslash escapes; else do as the base does."""
         with super().session(connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout):
             info = getattr(connection.connection.driver_connection, "info", None)
-            mine, real = getattr(info, "backend_pid", None), scalar(connection, "SELECT pg_backend_pid()")
+            sql = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('standard_conforming_strings')"
+            mine, (real, strings) = getattr(info, "backend_pid", None), rows(connection, sql)[0]
             if mine is not None and mine != real:
                 raise ConfigurationError(
                     f"this connection goes through a pooler (the driver was told process {mine}, the statements run in "
                     f"process {real}): locks do not hold there. Give dbmigrate a URL that leads directly to the server"
+                )
+            if strings != "on":
+                raise ConfigurationError(
+                    "standard_conforming_strings is off for this role, database or connection, and scripts cannot be "
+                    "cut into statements for certain then: switch it on"
                 )
             yield
 

@@ -36,7 +36,8 @@ _ATTACH = Traits(refused=f"ATTACH and DETACH {_NEEDS_NO_TRANSACTION}")
 _JOURNAL_MODE = Traits(refused=f"PRAGMA journal_mode {_NEEDS_NO_TRANSACTION}")
 _BEGIN, _COMMIT, _CONTROL = Traits(control="begin"), Traits(control="commit"), Traits(control="other")
 _SESSION = Traits(session="set")
-_FOREIGN_KEYS_OFF, _FOREIGN_KEYS_ON = Traits(foreign_keys=False), Traits(foreign_keys=True)
+_FOREIGN_KEYS_OFF, _FOREIGN_KEYS_ON = Traits(foreign_keys="off"), Traits(foreign_keys="on")
+_FOREIGN_KEY_CHECK = Traits(foreign_keys="check")
 #: What a script can change in a connection that is not closed behind it (an in-memory database).
 _RESTORED = (
     *("foreign_keys", "recursive_triggers", "legacy_alter_table", "ignore_check_constraints", "query_only"),
@@ -183,6 +184,8 @@ def _pragma(words: list[str]) -> Traits:
     name, value = words[0].strip("\"'`[]").upper() if words else "", "".join(words[1:2]).strip("'\"").upper()
     if name == "FOREIGN_KEYS" and value:
         return _FOREIGN_KEYS_OFF if value in _OFF else _FOREIGN_KEYS_ON
+    if name == "FOREIGN_KEY_CHECK":
+        return _FOREIGN_KEY_CHECK
     if name == "JOURNAL_MODE" and value:
         return _JOURNAL_MODE
     return _SESSION if value else PLAIN
