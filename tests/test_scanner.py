@@ -22,7 +22,10 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from dbmigrate import scanner
-from dbmigrate.scanner import MYSQL, POSTGRESQL, SQLITE, Grammar, ScriptError, position, tokens
+from dbmigrate.dialects.mysql_grammar import MYSQL
+from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
+from dbmigrate.dialects.sqlite_grammar import SQLITE
+from dbmigrate.scanner import Grammar, ScriptError, position, tokens
 from dbmigrate.scanner import statements as cut
 from tests import servers, sqlgrammar
 from tests.conftest import Database, empty

@@ -11,7 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dbmigrate.dialects import mysql, postgresql, sqlite
-from dbmigrate.scanner import MYSQL, POSTGRESQL, SQLITE, ScriptError, tokens
+from dbmigrate.dialects.mysql_grammar import MYSQL
+from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
+from dbmigrate.dialects.sqlite_grammar import SQLITE
+from dbmigrate.scanner import ScriptError, tokens
 from dbmigrate.script import (
     Problem,
     checksum,

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from dbmigrate.errors import ConfigurationError
-from dbmigrate.scanner import SQLITE, Grammar
+from dbmigrate.scanner import DOUBLE, STANDARD, Grammar
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def rows(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
 class Dialect:
     """What differs between database systems."""
 
-    grammar: Grammar = SQLITE
+    grammar: Grammar = Grammar(strings=(STANDARD,), names=(DOUBLE,))
     #: CREATE and ALTER roll back with the transaction around them.
     transactional_ddl = True
     #: Steps outside a transaction can be run.

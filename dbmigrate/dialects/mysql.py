@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from dbmigrate.dialects.base import Dialect, rows, scalar, send
+from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.errors import ConfigurationError
-from dbmigrate.scanner import MYSQL
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from dbmigrate.dialects.base import Dialect, rows, scalar, send
+from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
 from dbmigrate.errors import ConfigurationError
-from dbmigrate.scanner import POSTGRESQL
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dbmigrate.dialects.base import Dialect, rows, scalar, send
-from dbmigrate.scanner import SQLITE
+from dbmigrate.dialects.sqlite_grammar import SQLITE
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
