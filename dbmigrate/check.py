@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmigrate.errors import SourceError
+from dbmigrate.layouts.folder import unreadable
 from dbmigrate.scanner import ScriptError
 from dbmigrate.script import Problem, fingerprint, inspect
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from dbmigrate.dialects import Dialect
     from dbmigrate.model import Migration, Step
+
+CHANGED = "the file changed while it was in use: call again"
 
 
 def checked(steps: Iterable[Step], dialect: Dialect, known: dict[Step, Step]) -> tuple[Step, ...]:
@@ -26,6 +29,8 @@ def checked(steps: Iterable[Step], dialect: Dialect, known: dict[Step, Step]) ->
         if step not in known:
             known[step] = _look_at(step, dialect)
     problems = [problem for step in steps if (script := known[step].script) for problem in script.problems]
+    # The way back is recorded with the step, so it must be text; it is cut when it is to run.
+    problems += [p for s in steps if s.direction == "up" and (down := s.migration.down) for p in unreadable(down)]
     if problems:
         raise SourceError(problems)
     return tuple(known[step] for step in steps)
@@ -36,7 +41,9 @@ def _look_at(step: Step, dialect: Dialect) -> Step:
     script = inspect(body.read(), dialect.grammar, dialect.traits, origin=body.origin, transaction=body.transaction)
     transactional = not script.no_transaction and (dialect.transactional_ddl or script.atomic)
     reason = None
-    if step.direction == "up" and script.count < 1 and not script.problems:
+    if step.direction == "up" and script.checksum != body.checksum:
+        reason = CHANGED
+    elif step.direction == "up" and script.count < 1 and not script.problems:
         reason = "there is no statement in it: write one, or delete the file"
     elif script.foreign_keys_off and not dialect.switches_foreign_keys:
         reason = "foreign-keys=off is for SQLite: leave it out"

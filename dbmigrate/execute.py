@@ -16,8 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from dbmigrate.errors import LedgerConflict, MigrationError, MigrationInProgress
 from dbmigrate.journal import journalled
 from dbmigrate.model import Outcome, Record, StepStarted
-from dbmigrate.run import Run, Tracker, failure, script_of, step_record, wait_for
-from dbmigrate.script import selected
+from dbmigrate.run import Run, Tracker, failure, script_of, statements_of, step_record, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +53,7 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
                 tracker.enter(step)
                 started, clock = datetime.now(UTC), time.monotonic()
                 run.emit(StepStarted(step))
-                for statement in selected(step.body.read(), run.dialect.grammar, script_of(step)):
+                for statement in statements_of(run, step):
                     tracker.send(run, statement)
                 check_foreign_keys()
                 record = step_record(run, step, step.direction, before, started, datetime.now(UTC))

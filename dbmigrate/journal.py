@@ -16,13 +16,12 @@ from sqlalchemy.exc import DBAPIError
 from dbmigrate.errors import HistoryError, LedgerConflict, MigrationError
 from dbmigrate.model import JournalEntry, Outcome, Record, StepStarted
 from dbmigrate.plan import unfinished
-from dbmigrate.run import Run, Tracker, failure, record_of, script_of, step_record, writing
-from dbmigrate.script import ALGORITHM, selected
+from dbmigrate.run import Run, Tracker, failure, record_of, script_of, statements_of, step_record, writing
+from dbmigrate.script import ALGORITHM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dbmigrate.dialects import Dialect
     from dbmigrate.model import Step
     from dbmigrate.plan import History
     from dbmigrate.scanner import Statement
@@ -54,7 +53,7 @@ def journalled(
         if begun is None:
             journal.open()
             run.ledger.append(run.connection, journal.record)
-        for statement in selected(step.body.read(), run.dialect.grammar, script_of(step)):
+        for statement in statements_of(run, step):
             traits = run.dialect.traits(statement)
             if statement.ordinal in done:
                 if traits.session == "set":  # the session that did it is gone
@@ -171,7 +170,7 @@ def _nothing_happened(run: Run, step: Step, begun: Record) -> None:
         run.ledger.append(run.connection, record)
 
 
-def check_resumable(dialect: Dialect, step: Step, begun: Record, known: Sequence[JournalEntry]) -> None:
+def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[JournalEntry]) -> None:
     """Raise HistoryError unless a step can go on behind the last statement known to be done.
 
     What ran must be what the script still begins with; later statements may have been corrected. What only lives in
@@ -181,14 +180,14 @@ def check_resumable(dialect: Dialect, step: Step, begun: Record, known: Sequence
     if finding.in_doubt:
         raise HistoryError([finding], "a statement is in doubt")
     done = {entry.ordinal: entry.statement_hash for entry in known if entry.state == "done"}
-    for statement in selected(step.body.read(), dialect.grammar, script_of(step)):
+    for statement in statements_of(run, step):
         expected = done.pop(statement.ordinal, None)
         if expected is None:
             break
         where = f"{step.body.origin}:{statement.line}: statement {statement.ordinal}"
         if expected != statement_hash(statement):
             raise HistoryError([finding], f"{where} ran already, and was edited since: restore it")
-        if dialect.traits(statement).session == "lost":
+        if run.dialect.traits(statement).session == "lost":
             raise HistoryError(
                 [finding],
                 f"{where} made something that ended with its session, so the rest cannot go on: finish or undo the "

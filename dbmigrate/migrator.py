@@ -261,7 +261,7 @@ class Migrator:
             if step.direction == "down" and step.migration.down is None:
                 raise TargetError(f"the down script of {step.migration} is gone. Restore it. Nothing was run")
             (step,) = checked([step], self.dialect, {})
-            check_resumable(self.dialect, step, begun, survey.journal)
+            check_resumable(run, step, begun, survey.journal)
             journalled(run, step, survey.history, begun, survey.journal)
             return Report(tuple(run.outcomes), time.monotonic() - began)
 

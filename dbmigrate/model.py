@@ -31,7 +31,7 @@ class Body(Protocol):
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of its bytes (without byte order mark, CRLF as LF), with its tag."""
+        """SHA-256 of its bytes (without byte order mark, CRLF as LF), with its tag; of an up script, when loaded."""
         ...
 
     @property
@@ -40,7 +40,7 @@ class Body(Protocol):
         ...
 
     def read(self) -> str:
-        """Return its text. Raises SourceError if it is no longer what `checksum` says."""
+        """Return its text. Raises SourceError if it cannot be read."""
         ...
 
 

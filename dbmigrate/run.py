@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
 
+from dbmigrate.check import CHANGED
 from dbmigrate.dialects.base import AS_WRITTEN
-from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress
+from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress, SourceError
 from dbmigrate.model import VERSION, Outcome, Record, Report, StatementFinished, StepFinished, Waiting
 from dbmigrate.plan import linked
 from dbmigrate.scanner import position
+from dbmigrate.script import Problem, checksum, selected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy.engine import Connection
@@ -169,6 +171,14 @@ def script_of(step: Step) -> Script:
     """Return what is known of a step's script."""
     assert step.script is not None  # noqa: S101 - plans are checked before they are carried out
     return step.script
+
+
+def statements_of(run: Run, step: Step) -> Iterator[Statement]:
+    """Yield the statements of a step. Raises SourceError if its file is not what was looked at before."""
+    text, script = step.body.read(), script_of(step)
+    if checksum(text.encode(errors="surrogatepass")) != script.checksum:
+        raise SourceError([Problem(step.body.origin, None, CHANGED)])
+    return selected(text, run.dialect.grammar, script)
 
 
 class Tracker:

@@ -70,6 +70,8 @@ class Problem:
 class Script:
     """What is known of a script after one look at all of its statements."""
 
+    #: Of the text that was looked at: what runs must be the same.
+    checksum: str
     fingerprint: str
     #: Ordinals of the first and the last statement to run; a BEGIN ... COMMIT around the file is left out.
     first: int
@@ -166,6 +168,7 @@ def inspect(
     script is in `problems`, each with its line.
     """
     problems: list[Problem] = []
+    whole = checksum(text.encode(errors="surrogatepass"))
     directives = _read_directives(text, grammar, origin, problems)
     marked: list[tuple[Statement, Traits]] = []
     atomic, changes, last, off = True, False, 0, False
@@ -189,7 +192,7 @@ def inspect(
         mark = fingerprint(text, grammar)
     except ScriptError as error:
         problems.append(Problem(origin, error.line, error.reason))
-        return Script("", 1, last, not transaction, off, atomic, changes, tuple(problems))
+        return Script(whole, "", 1, last, not transaction, off, atomic, changes, tuple(problems))
     no_transaction = not transaction or "no-transaction" in directives
     first, last, switched, wrapped = _unwrap(marked, last)
     if outside is not None and not no_transaction:
@@ -209,7 +212,7 @@ def inspect(
         reason = "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two"
         problems.append(Problem(origin, None, reason))
     short = None if kept is None else tuple(kept)
-    return Script(mark, first, last, no_transaction, off, atomic, changes, tuple(problems), short)
+    return Script(whole, mark, first, last, no_transaction, off, atomic, changes, tuple(problems), short)
 
 
 def _unwrap(marked: list[tuple[Statement, Traits]], last: int) -> tuple[int, int, bool, bool]:

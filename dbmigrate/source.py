@@ -28,7 +28,8 @@ class Source(Protocol):
     def load(self) -> Sequence[Migration]:
         """Return every migration, in history order. Nothing else ever compares versions.
 
-        Read every script once, to hash it, and keep none: `Body.read` reads it again when it runs.
+        Read every up script once, to hash it, and keep none: `Body.read` reads it again when it runs; a down
+        script need not be read before that.
         Raise SourceError with everything that is wrong at once; touch no database.
         """
         ...

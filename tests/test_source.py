@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import make_url
@@ -37,10 +38,11 @@ from dbmigrate import (
     StepStarted,
     sql_migration,
 )
+from dbmigrate.check import checked
 from dbmigrate.dialects import dialect_for
 from dbmigrate.layouts import native
 from dbmigrate.layouts.folder import open_folder
-from dbmigrate.model import Migration, TextBody
+from dbmigrate.model import Migration, Step, TextBody
 from dbmigrate.script import inspect
 from dbmigrate.source import _misnamed, _unless  # pyright: ignore[reportPrivateUsage]
 
@@ -104,6 +106,11 @@ def load(node: Traversable | Mapping[str, Any]) -> Sequence[Migration]:
     """Load the migrations of anything that is like a folder."""
     migrations, problems = native.read(open_folder(node if isinstance(node, Traversable) else Tree(node), "m"))
     return _unless([*problems, *_misnamed(migrations)], migrations)
+
+
+def look_at(migration: Migration) -> None:
+    """Look at a migration as a Migrator does before anything runs."""
+    checked([Step(migration, "up")], dialect_for(sqlalchemy.make_url("sqlite://")), {})
 
 
 def write(folder: Path, content: Mapping[str, Any]) -> Path:
@@ -598,7 +605,7 @@ def test_a_pipe_that_is_no_migration_does_not_hang(tmp_path: Path) -> None:
     (folder / "1_a.sql").unlink()
     os.mkfifo(folder / "1_a.sql")
 
-    assert problems(migration.up.read, folder) == ["1_a.sql: the file changed while it was in use: call again"]
+    assert problems(lambda: look_at(migration), folder) == ["1_a.sql: the file changed while it was in use: call again"]
 
 
 def test_a_relative_path_counts_from_the_moment_of_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -656,12 +663,13 @@ def test_an_archive_may_lack_the_folder_or_be_broken(tmp_path: Path) -> None:
 
 
 def test_a_change_between_reading_and_running_is_noticed(tmp_path: Path) -> None:
-    """A script that is no longer what was loaded is not handed out; line ends and byte order mark are no change."""
+    """A script that is no longer what was loaded is not run; line ends and byte order mark are no change."""
     folder = write(tmp_path, {"1_a.sql": A, "2_b": {"up.sql": B}})
     first, second = FilesystemSource(folder).load()
     write(folder, {"1_a.sql": b"DROP TABLE users;\n", "2_b": {"up.sql": b"\xef\xbb\xbf" + B.replace(b"\n", b"\r\n")}})
 
-    assert problems(first.up.read, folder) == ["1_a.sql: the file changed while it was in use: call again"]
+    assert problems(lambda: look_at(first), folder) == ["1_a.sql: the file changed while it was in use: call again"]
+    look_at(second)
     assert second.up.read() == B.decode().replace("\n", "\r\n")
 
     (folder / "1_a.sql").unlink()
@@ -893,3 +901,18 @@ def test_any_text_in_memory_loads_or_is_refused(version: str, name: str, up: str
 def test_bodies_are_equal_by_origin_and_checksum() -> None:
     """How a script is read does not matter to whether it is the same."""
     assert TextBody("x", "1", "a") == TextBody("x", "1", "a")
+
+
+def test_a_way_back_that_is_no_text_is_refused_before_the_way_there(tmp_path: Path) -> None:
+    """A down script is not read while nothing is pending, and must be text before its migration is applied."""
+    folder = write(tmp_path / "m", {"1_a.up.sql": A, "1_a.down.sql": b"\xff\xfe"})
+    url = f"sqlite:///{tmp_path}/app.db"
+
+    FilesystemSource(folder).load()
+    assert problems(Migrator(url, folder).upgrade, folder) == ["1_a.down.sql: the file is UTF-16: save it as UTF-8"]
+
+    write(folder, {"1_a.down.sql": b""})
+    Migrator(url, folder).upgrade()
+    write(folder, {"1_a.down.sql": b"\xff\xfe"})
+    assert not Migrator(url, folder).upgrade().outcomes
+    assert problems(Migrator(url, folder).downgrade, folder) == ["1_a.down.sql: the file is UTF-16: save it as UTF-8"]

@@ -16,7 +16,10 @@ from dbmigrate.errors import SourceError
 from dbmigrate.script import Problem, checksum, decode, is_blank, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from importlib.resources.abc import Traversable
+
+    from dbmigrate.model import Body
 
 # Binary, or Windows would change the line ends. Not blocking, for a file may have become a named pipe since the folder
 # was listed.
@@ -179,35 +182,60 @@ class FileBody:
 
     folder: Folder = field(repr=False, compare=False)
     name: str
-    checksum: str
+    #: None: nobody has read it yet.
+    known: str | None
     transaction: bool
+
+    @property
+    def _entry(self) -> Entry:
+        return Entry(self.name, self.folder, is_folder=False)
 
     @property
     def origin(self) -> str:
         """What to call it in messages."""
-        return Entry(self.name, self.folder, is_folder=False).origin
+        return self._entry.origin
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of its bytes when the folder was loaded; of a down script, of its bytes now."""
+        return self.known or checksum(self.read().encode())
 
     def read(self) -> str:
-        """Return the text. Raises SourceError if it cannot be read, or is no longer the same."""
-        data, text, defect = text_of(Entry(self.name, self.folder, is_folder=False))
-        if defect is None and checksum(data) != self.checksum:
-            defect = "the file changed while it was in use: call again"
+        """Return the text. Raises SourceError if it cannot be read."""
+        _, text, defect = text_of(self._entry)
         if defect is not None:
             raise SourceError([Problem(self.origin, None, defect)])
         return text
 
 
-def body(entry: Entry, problems: list[Problem], *, transaction: bool = True, may_be_blank: bool = False) -> FileBody:
-    """Read a script once, to hash it and to see whether it is text; what is wrong is added to `problems`.
+def up_body(entry: Entry, problems: list[Problem], *, transaction: bool = True) -> FileBody:
+    """Read an up script once, to hash it and to see whether it is text; what is wrong is added to `problems`.
 
     The text is not kept.
     """
     data, _, defect = text_of(entry)
-    if defect is None and not may_be_blank and is_blank(data):
+    if defect is None and is_blank(data):
         defect = "there is no statement in it: write one, or delete the file"
     if defect is not None:
         problems.append(Problem(entry.origin, None, defect))
     return FileBody(entry.parent, entry.name, checksum(data), transaction)
+
+
+def down_body(entry: Entry, problems: list[Problem], *, transaction: bool = True) -> FileBody | None:
+    """Return a down script; it is not read before it is needed, which with nothing pending is never."""
+    if entry.defect is not None:
+        problems.append(Problem(entry.origin, None, entry.defect))
+        return None
+    return FileBody(entry.parent, entry.name, None, transaction)
+
+
+def unreadable(body: Body) -> Sequence[Problem]:
+    """Say why a script cannot be read, if so."""
+    try:
+        body.read()
+    except SourceError as error:
+        return error.problems
+    return ()
 
 
 def _unreadable(error: Exception) -> str:

@@ -18,7 +18,7 @@ import tomllib
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigrate.errors import SourceError
-from dbmigrate.layouts.folder import body, text_of
+from dbmigrate.layouts.folder import down_body, text_of, unreadable, up_body
 from dbmigrate.model import Migration
 from dbmigrate.script import Problem
 
@@ -58,6 +58,9 @@ def read(folder: Folder) -> tuple[list[Migration], list[Problem]]:
     migrations: list[Migration] = []
     for version in sorted(pieces):
         migrations += _put_together(pieces[version], problems)
+    if problems:  # then all of them: also what would be found only when a down script is read
+        down = (piece.down for found in pieces.values() for piece in found)
+        problems[:0] = [problem for body in down if body is not None for problem in unreadable(body)]
     problems.sort(key=lambda problem: problem.origin)
     return migrations, problems
 
@@ -75,8 +78,8 @@ def _script(entry: Entry, problems: list[Problem]) -> _Piece | None:
         problems.append(Problem(entry.origin, None, "two suffixes: leave one of them out"))
     version = version.replace("-", "")
     if kind == _DOWN:
-        return _Piece(kind, version, name, entry, None, body(entry, problems, may_be_blank=True))
-    return _Piece(kind, version, name, entry, body(entry, problems), None)
+        return _Piece(kind, version, name, entry, None, down_body(entry, problems))
+    return _Piece(kind, version, name, entry, up_body(entry, problems), None)
 
 
 def _complain(entry: Entry, problems: list[Problem]) -> None:
@@ -144,8 +147,8 @@ def _inside(entry: Entry, files: dict[str, Entry], problems: list[Problem]) -> t
         reason = "there is no up.sql in it: add one, or delete the folder"
         problems.append(Problem(entry.origin, None, reason))
     return (
-        up and body(up, problems, transaction=transaction),
-        down and body(down, problems, transaction=transaction, may_be_blank=True),
+        up and up_body(up, problems, transaction=transaction),
+        down and down_body(down, problems, transaction=transaction),
     )
 
 
