@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from dbmigrate.errors import ConfigurationError, LedgerConflict
+from dbmigrate.errors import ConfigurationError, LedgerConflict, MigrationError
 from dbmigrate.run import PATIENCE, Run, locked, writing
 
 if TYPE_CHECKING:
@@ -52,15 +52,24 @@ def engine_of(database: URL | Engine) -> Generator[Engine]:
 
 @contextmanager
 def connect(engine: Engine) -> Generator[Connection]:
-    """Give a connection. Raises ConfigurationError if there is none to be had."""
+    """Give a connection.
+
+    Raises ConfigurationError if there is none to be had, and MigrationError if the database fails between steps: when
+    it is asked for the lock, for one. What a step fails with has its own error.
+    """
     try:
         connection = engine.connect()
-    except DBAPIError as error:
-        raise ConfigurationError(
-            f"cannot connect to {engine.url!r}: {_without_secrets(str(error.orig), engine.url)}. Nothing was run"
-        ) from error
+    except SQLAlchemyError as error:
+        text = _without_secrets(str(getattr(error, "orig", None) or error), engine.url)
+        raise ConfigurationError(f"cannot connect to {engine.url!r}: {text}. Nothing was run") from error
     with connection:
-        yield connection
+        try:
+            yield connection
+        except DBAPIError as error:
+            text = _without_secrets(str(error.orig), engine.url)
+            raise MigrationError(
+                f"the database failed between steps: {text}. status() tells what is applied"
+            ) from error
 
 
 def _without_secrets(message: str, url: URL) -> str:

@@ -55,6 +55,7 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
                 run.emit(StepStarted(step))
                 for statement in statements_of(run, step):
                     tracker.send(run, statement)
+                    tracker.leave(run)
                 check_foreign_keys()
                 record = step_record(run, step, step.direction, before, started, datetime.now(UTC))
                 run.ledger.append(run.connection, record)

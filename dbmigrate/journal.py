@@ -59,13 +59,14 @@ def journalled(
                 if traits.session == "set":  # the session that did it is gone
                     journal.close()
                     tracker.send(run, statement, in_transaction=False)
+                    tracker.leave(run)
                 continue
             journal.open()
             if traits.atomic:
                 journal.flush()
                 tracker.send(run, statement, in_transaction=False)
                 journal.add(statement, "done")
-                journal.close()
+                journal.close()  # which may fail, and take the statement with it
             else:
                 journal.add(statement, "started")
                 journal.flush()
@@ -74,6 +75,7 @@ def journalled(
                 tracker.send(run, statement, in_transaction=False)
                 journal.is_open = False
                 journal.add(statement, "done")
+            tracker.leave(run)
         journal.open()
         journal.flush()
         began = journal.record.started_at or started
@@ -141,16 +143,18 @@ def _interrupted(run: Run, tracker: Tracker, journal: _Journal, error: BaseExcep
         state = "The connection was lost; the journal has what is known. Call resume() when the server is back"
         return failure(run, tracker, error, state, rolled_back=False)
     head = run.ledger.head(run.connection)
+    if isinstance(error, LedgerConflict) or head > journal.record.seq:
+        return error if isinstance(error, LedgerConflict) else LedgerConflict("another runner was faster")
     if head < journal.record.seq:  # the begin was rolled back too, so nothing else was committed
-        if isinstance(error, LedgerConflict | MigrationError) and not run.outcomes:
+        if isinstance(error, MigrationError) and not run.outcomes:
             return error
         return failure(run, tracker, error, "Nothing of the step was committed", rolled_back=True)
-    if head > journal.record.seq or isinstance(error, LedgerConflict):
-        return error if isinstance(error, LedgerConflict) else LedgerConflict("another runner was faster")
     partial = False
     if statement is not None and isinstance(error, DBAPIError):
-        partial = run.dialect.traits(statement).partial and not run.dialect.had_no_effect(error)
-        journal.entries = [e for e in journal.entries if not (e.ordinal == statement.ordinal and e.state == "done")]
+        traits = run.dialect.traits(statement)
+        partial = traits.partial and not run.dialect.had_no_effect(error)
+        if journal.entries and journal.entries[-1].ordinal == statement.ordinal and traits.atomic:
+            journal.entries.pop()  # it was done, and its COMMIT failed
         journal.add(statement, "started" if partial else "failed", run.dialect.message(error))
     journal.write_missing()
     if not journal.resumed and not partial and not any(entry.state == "done" for entry in journal.entries):

@@ -22,7 +22,9 @@ from dbmigrate.errors import (
     ConfigurationError,
     HistoryError,
     LedgerConflict,
+    LedgerError,
     NotCurrent,
+    SourceError,
     StalePlan,
     TargetError,
 )
@@ -415,6 +417,10 @@ class Migrator:
                         if patience == 0:
                             raise
                         course, patience = None, patience - 1
+                    except (HistoryError, SourceError, LedgerError) as error:
+                        if outcomes:
+                            error.add_note(f"{len(outcomes)} steps of this call had been committed before.")
+                        raise
         return Report(tuple(outcomes), time.monotonic() - began)
 
     def _carry_out(self, run: Run, course: _Course) -> _Course:

@@ -187,6 +187,7 @@ class Tracker:
     def __init__(self, step: Step) -> None:
         self.step = step
         self.statement: Statement | None = None
+        self.clock = 0.0
         self.committing = False
 
     def enter(self, step: Step) -> None:
@@ -195,16 +196,19 @@ class Tracker:
 
     def send(self, run: Run, statement: Statement, *, in_transaction: bool = True) -> None:
         """Send a statement, and make sure that it did not end the transaction that it runs in."""
-        self.statement = statement
-        clock = time.monotonic()
+        self.statement, self.clock = statement, time.monotonic()
         # Not through send(): a traceback is part of the interface, and is kept short.
         run.connection.exec_driver_sql(statement.text, execution_options=AS_WRITTEN).close()
         if in_transaction and not run.dialect.in_transaction(run.connection):
             raise _TransactionEndedError(
                 "the statement ended the transaction (ON CONFLICT ROLLBACK or RAISE(ROLLBACK))"
             )
-        run.emit(StatementFinished(self.step, statement.ordinal, script_of(self.step).last, time.monotonic() - clock))
-        self.statement = None
+
+    def leave(self, run: Run) -> None:
+        """Report a statement whose effect is as certain as it can be."""
+        if self.statement is not None:
+            ordinal, self.statement = self.statement.ordinal, None
+            run.emit(StatementFinished(self.step, ordinal, script_of(self.step).last, time.monotonic() - self.clock))
 
 
 class _TransactionEndedError(Exception):
@@ -221,9 +225,9 @@ def failure(run: Run, tracker: Tracker, error: Exception, state: str, *, rolled_
     hint = run.dialect.hint(error) if isinstance(error, DBAPIError) else None
     if statement is not None:
         at = run.dialect.locate(error, statement) if isinstance(error, DBAPIError) else None
-        text = step.body.read()
-        line, column = position(text, statement.offset + (at or 0))
-        place, excerpt = f"{place}:{line}:{column}", f"\n{_excerpt(text, line, column)}"
+        line, column = position(statement.text, at or 0)
+        line, column = line + statement.line - 1, column + (statement.column - 1 if line == 1 else 0)
+        place, excerpt = f"{place}:{line}:{column}", _excerpt(step, line, column)
     which = f"statement {statement.ordinal} failed: " if statement is not None else "failed: "
     before = len(run.outcomes)
     return MigrationFailed(
@@ -239,10 +243,16 @@ def failure(run: Run, tracker: Tracker, error: Exception, state: str, *, rolled_
     )
 
 
-def _excerpt(text: str, line: int, column: int) -> str:
+def _excerpt(step: Step, line: int, column: int) -> str:
     """Return the line with a caret under the column; long lines are cut around it."""
+    try:
+        text = step.body.read()
+    except SourceError:
+        return ""  # the file is gone meanwhile; what failed is worth more than how it looked
+    if checksum(text.encode(errors="surrogatepass")) != script_of(step).checksum:
+        return ""
     source = text.split("\n")[line - 1].rstrip("\r")
     begin = max(column - 1 - 100, 0)
     shown = source[begin : begin + 160]
     pad = "".join("\t" if c == "\t" else " " for c in source[begin : column - 1])
-    return f"{line:>6} | {shown}\n       | {pad}^"
+    return f"\n{line:>6} | {shown}\n       | {pad}^"

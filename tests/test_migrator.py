@@ -763,3 +763,57 @@ def test_a_session_in_which_quotes_mean_something_else_is_refused(postgresql: Da
     with pytest.raises(ConfigurationError, match="ANSI_QUOTES"):
         Migrator(odd, MemorySource(ALL)).upgrade()
     assert postgresql.tables() == mariadb.tables() == []
+
+
+def test_a_commit_that_fails_takes_its_statement_with_it(postgresql: Database) -> None:
+    """A constraint that fails at COMMIT: the statement is known to have failed, not to be done."""
+    table = "CREATE TABLE a (x int, CONSTRAINT c UNIQUE (x) DEFERRABLE INITIALLY DEFERRED)"
+    text = "-- dbmigrate: no-transaction\nUPDATE a SET x = 2;\nINSERT INTO a VALUES {};\nVACUUM a;\n"
+    first = sql_migration("1", "a", table)
+    with pytest.raises(MigrationFailed, match="statement 2 failed"):
+        migrator(postgresql, [first, sql_migration("2", "b", text.format("(1), (1)"))]).upgrade()
+    assert postgresql.query("SELECT * FROM a") == []
+
+    assert ran(migrator(postgresql, [first, sql_migration("2", "b", text.format("(1), (3)"))]).resume()) == ["2_b up"]
+    assert postgresql.query("SELECT x FROM a ORDER BY x") == [(1,), (3,)]
+
+
+def test_an_event_that_raises_leaves_no_doubt(mariadb: Database) -> None:
+    """If on_event raises after a statement outside a transaction, that statement is known to be done."""
+
+    def refuse(event: Event) -> None:
+        if isinstance(event, StatementFinished):
+            raise RuntimeError("no")  # noqa: TRY004
+
+    with pytest.raises(MigrationFailed, match="RuntimeError: no"):
+        migrator(mariadb, on_event=refuse).upgrade()
+    (finding,) = migrator(mariadb).status().findings
+    assert isinstance(finding, Unfinished)
+    assert (finding.statement, finding.in_doubt) == (None, False)
+    assert ran(migrator(mariadb).resume()) == ["1_users up"]
+
+
+def test_a_lost_connection_is_told(postgresql: Database, mariadb: Database) -> None:
+    """A session that the server ends in the middle of a step: the error says so, and a blind restart goes on."""
+    for database in (postgresql, mariadb):
+        kill = {
+            "postgresql": "SELECT pg_terminate_backend({})",
+            "mariadb": "KILL {}",
+        }[database.kind]
+        number = {"postgresql": "pg_backend_pid()", "mariadb": "connection_id()"}[database.kind]
+        database.execute("CREATE TABLE who (n BIGINT)")
+        migrations = [
+            sql_migration("1", "who", f"INSERT INTO who VALUES ({number})"),
+            sql_migration("2", "rows", "INSERT INTO who VALUES (0);\nINSERT INTO who VALUES (0)"),
+        ]
+
+        def end(event: Event, database: Database = database, kill: str = kill) -> None:
+            if isinstance(event, StatementFinished) and event.step.migration.version == "2":
+                ((session,),) = database.query("SELECT n FROM who WHERE n > 0")
+                database.execute(kill.format(session))
+
+        with pytest.raises(MigrationFailed, match="connection was lost") as caught:
+            migrator(database, migrations, on_event=end).upgrade()
+        assert ran(caught.value.report) == ["1_who up"]
+        assert database.query("SELECT count(*) FROM who WHERE n = 0") == [(0,)]
+        assert ran(migrator(database, migrations).upgrade()) == ["2_rows up"]
