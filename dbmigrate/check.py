@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dbmigrate.errors import SourceError
 from dbmigrate.layouts.folder import unreadable
-from dbmigrate.scanner import ScriptError
+from dbmigrate.model import Unfinished
+from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.script import Problem, fingerprint, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dbmigrate.dialects import Dialect
-    from dbmigrate.model import Migration, Step
+    from dbmigrate.model import Finding, Migration, Step
 
 CHANGED = "the file changed while it was in use: call again"
 
@@ -52,6 +54,22 @@ def _look_at(step: Step, dialect: Dialect) -> Step:
     if reason is not None:
         script = replace(script, problems=(*script.problems, Problem(body.origin, None, reason)))
     return replace(step, script=script, transactional=transactional)
+
+
+def locate(finding: Finding, migrations: Iterable[Migration], dialect: Dialect) -> Finding:
+    """Return a finding that also says where the statement is that failed or is in doubt, if the source still has it."""
+    if not isinstance(finding, Unfinished) or finding.statement is None:
+        return finding
+    bodies = (m.up if finding.direction == "up" else m.down for m in migrations if m.version == finding.version)
+    body = next(bodies, None)
+    if body is None:
+        return finding
+    try:
+        for found in islice(statements(body.read(), dialect.grammar), finding.statement - 1, finding.statement):
+            return replace(finding, where=f"{body.origin}:{found.line}: {' '.join(found.text[:60].split())}")
+    except (ScriptError, SourceError):
+        pass  # what is wrong with the file is said when it is to run
+    return finding
 
 
 def fingerprint_of(migration: Migration, dialect: Dialect) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError
 
 from dbmigrate import plan as planning
-from dbmigrate.check import checked, fingerprint_of
+from dbmigrate.check import checked, fingerprint_of, locate
 from dbmigrate.connect import connect, engine_of, session, url_of
 from dbmigrate.dialects import Dialect, dialect_for
 from dbmigrate.errors import (
@@ -349,7 +349,10 @@ class Migrator:
         if connection is not None and history.unfinished is not None:
             journal = ledger.journal(connection, history.unfinished.seq)
         marks = {m.version: fingerprint_of(m, self.dialect) for m in planning.changed(migrations, history)}
-        return _Survey(migrations, history, planning.compare(migrations, history, marks, journal), journal)
+        findings = planning.compare(migrations, history, marks, journal)
+        if journal:
+            findings = tuple(locate(finding, migrations, self.dialect) for finding in findings)
+        return _Survey(migrations, history, findings, journal)
 
     def _refuse(self, findings: tuple[Finding, ...], *, unlocked: bool = False) -> None:
         """Raise HistoryError for findings that are not tolerated.

@@ -189,20 +189,23 @@ class Unfinished(Finding):
     #: Whether it is unknown if that statement took effect.
     in_doubt: bool = False
     error: str | None = None
+    #: That statement in its script: file, line, and how it begins.
+    where: str | None = None
 
     def __str__(self) -> str:
         """Say what is wrong and what to do."""
         what = f"{self.version}_{self.name}: its {self.direction} script began and did not end"
+        which = f"statement {self.statement}{f' ({self.where})' if self.where else ''}"
         call = f'resolve("{self.version}", statement={self.statement}, applied=..., reason=...)'
         if self.in_doubt:
             return (
-                f"{what}; statement {self.statement} was sent, and whether it took effect is not known"
+                f"{what}; {which} was sent, and whether it took effect is not known"
                 f"{f' ({self.error})' if self.error else ''}. Look at the database, say which is true with {call}, "
                 "then call resume()"
             )
         if self.statement is not None:
             return (
-                f"{what}: statement {self.statement} failed with: {self.error}. Correct that statement in the script "
+                f"{what}: {which} failed with: {self.error}. Correct that statement in the script "
                 "and call resume(); what ran before it stays"
             )
         return f"{what}. No statement is in doubt: call resume() to go on where it stopped"

@@ -311,6 +311,7 @@ def test_mariadb_keeps_what_ran_and_resumes(mariadb: Database) -> None:
     (finding,) = found.value.findings
     assert isinstance(finding, Unfinished)
     assert (finding.statement, finding.in_doubt) == (2, False)
+    assert "statement 2 (1_x.up:2: CREATE TABLE c (x INT)) failed with: Table 'a' already exists" in str(finding)
     edited = sql_migration("1", "x", good.replace("TABLE a (x INT)", "TABLE a (y INT)"))
     with pytest.raises(HistoryError, match="ran already, and was edited since"):
         migrator(mariadb, [edited]).resume()
