@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, MigrationError
 from dbmigrate.run import PATIENCE, Run, locked, writing
 
@@ -61,7 +62,8 @@ def connect(engine: Engine) -> Generator[Connection]:
         connection = engine.connect()
     except SQLAlchemyError as error:
         text = _without_secrets(str(getattr(error, "orig", None) or error), engine.url)
-        raise ConfigurationError(f"cannot connect to {engine.url!r}: {text}. Nothing was run") from error
+        place = engine.url.set(password=None, query={}).render_as_string()
+        raise ConfigurationError(f"cannot connect to {place}: {text}. Nothing was run") from error
     with connection:
         try:
             yield connection
@@ -92,13 +94,16 @@ def session(  # noqa: PLR0913 - what Migrator was given
     outcomes: list[Outcome],
 ) -> Generator[Run]:
     """Make a connection ours: autocommit, limits, ledger, lock. At the end it is closed, or restored."""
-    with dialect.session(
-        connection, wait=acquire_timeout, lock_timeout=lock_timeout, statement_timeout=statement_timeout
-    ):
+    limits = (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout))
+    settings = [sql for name, limit in limits if limit is not None for sql in dialect.limit(connection, name, limit)]
+    with dialect.session(connection, acquire_timeout):
         if dialect.is_disposable(connection):
             connection.detach()  # so that closing it closes the session
-        home = dialect.home(connection, ledger.table) if ledger.schema is None else None
-        ledger = ledger.at(home, dialect)
+        for sql in settings:
+            send(connection, sql)
+        ledger = ledger.at(None, dialect)
+        if ledger.schema is None:
+            ledger = ledger.at(dialect.home(connection, ledger.table), dialect)
         number = dialect.session_id(connection)
         run = Run(connection, dialect, ledger, emit, acquire_timeout, _who(), number, outcomes=outcomes)
         with locked(run, dialect.lock_key(ledger.schema, ledger.table)):

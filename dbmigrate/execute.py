@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.errors import LedgerConflict, MigrationError, MigrationInProgress
+from dbmigrate.errors import LedgerConflict, MigrationInProgress, SourceError
 from dbmigrate.journal import journalled
 from dbmigrate.model import Outcome, Record, StepStarted
 from dbmigrate.run import Run, Tracker, failure, script_of, statements_of, step_record, wait_for
@@ -91,7 +91,7 @@ def _undone(run: Run, tracker: Tracker, head: int, error: BaseException) -> Base
         return error if isinstance(error, LedgerConflict) else LedgerConflict("another runner was faster")
     if isinstance(error, DBAPIError) and run.dialect.is_transient(error) and run.patience > 0:
         return LedgerConflict("another transaction was in the way")
-    if isinstance(error, MigrationError) and not run.outcomes:
+    if isinstance(error, SourceError) and not run.outcomes:
         return error
     state = "The step was rolled back: nothing of it is left"
     if left is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.errors import HistoryError, LedgerConflict, MigrationError
+from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, SourceError
 from dbmigrate.model import JournalEntry, Outcome, Record, StepStarted
 from dbmigrate.plan import unfinished
 from dbmigrate.run import Run, Tracker, failure, record_of, script_of, statements_of, step_record, writing
@@ -135,33 +135,42 @@ class _Journal:
 
 def _interrupted(run: Run, tracker: Tracker, journal: _Journal, error: BaseException) -> BaseException:
     """Write down what is known of a non-transactional step that stopped, and say what the error amounts to."""
-    statement = tracker.statement
-    run.roll_back()
+    left = run.roll_back()
     if not isinstance(error, Exception):
         return error  # the journal says which statement was under way
     if run.is_lost:
-        state = "The connection was lost; the journal has what is known. Call resume() when the server is back"
+        state = "The connection was lost. When the server is back status() tells whether the step is unfinished"
         return failure(run, tracker, error, state, rolled_back=False)
-    head = run.ledger.head(run.connection)
+    try:
+        return _written_down(run, tracker, journal, error, left)
+    except LedgerError as trouble:
+        state = f"Ledger and journal could not be used behind it ({trouble}): status() tells what is known"
+        return failure(run, tracker, error, state, rolled_back=False)
+
+
+def _written_down(run: Run, tracker: Tracker, journal: _Journal, error: Exception, left: str | None) -> Exception:
+    head, statement = run.ledger.head(run.connection), tracker.statement
     if isinstance(error, LedgerConflict) or head > journal.record.seq:
         return error if isinstance(error, LedgerConflict) else LedgerConflict("another runner was faster")
+    rest = f"; but {left}" if left else ""
     if head < journal.record.seq:  # the begin was rolled back too, so nothing else was committed
-        if isinstance(error, MigrationError) and not run.outcomes:
+        if isinstance(error, SourceError) and not run.outcomes:
             return error
-        return failure(run, tracker, error, "Nothing of the step was committed", rolled_back=True)
-    partial = False
+        return failure(run, tracker, error, f"Nothing of the step was committed{rest}", rolled_back=left is None)
     if statement is not None and isinstance(error, DBAPIError):
         traits = run.dialect.traits(statement)
-        partial = traits.partial and not run.dialect.had_no_effect(error)
         if journal.entries and journal.entries[-1].ordinal == statement.ordinal and traits.atomic:
             journal.entries.pop()  # it was done, and its COMMIT failed
-        journal.add(statement, "started" if partial else "failed", run.dialect.message(error))
+        refused = traits.session != "unknown" and run.dialect.had_no_effect(error)
+        state: State = "started" if traits.partial and not refused else "failed"
+        journal.add(statement, state, run.dialect.message(error))
     journal.write_missing()
-    if not journal.resumed and not partial and not any(entry.state == "done" for entry in journal.entries):
+    states = [entry.state for entry in journal.entries]
+    if not journal.resumed and left is None and "done" not in states and states[-1:] != ["started"]:
         _nothing_happened(run, tracker.step, journal.record)
         return failure(run, tracker, error, "No statement of the step took effect", rolled_back=True)
     finding = unfinished(journal.record, journal.entries)
-    return failure(run, tracker, error, f"The step stays unfinished: {finding}", rolled_back=False)
+    return failure(run, tracker, error, f"The step stays unfinished: {finding}{rest}", rolled_back=False)
 
 
 def _nothing_happened(run: Run, step: Step, begun: Record) -> None:

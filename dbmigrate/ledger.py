@@ -75,7 +75,7 @@ class TableLedger:
 
     def at(self, schema: str | None, dialect: Dialect) -> TableLedger:
         """Return this ledger, with the schema and dialect settled."""
-        return replace(self, schema=self.schema or schema, dialect=dialect)
+        return replace(self, schema=self.schema or schema or dialect.default_home, dialect=dialect)
 
     def read(self, connection: Connection, *, brief: bool = False) -> Sequence[Record]:
         """Return all records in order of seq; none where the table does not exist. Never writes.

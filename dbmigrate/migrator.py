@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -94,7 +94,7 @@ class Migrator:
     copies at once. Every call loads the source anew and opens what it needs.
     """
 
-    database: URL | Engine
+    database: URL | Engine = field(repr=False)  # a URL can hold secrets in more than its password
     source: Source
     ledger: TableLedger
     allow: frozenset[type[Finding]]
@@ -143,7 +143,7 @@ class Migrator:
         if isinstance(database, str):
             try:
                 database = make_url(database)
-            except ArgumentError:  # its text may hold a password
+            except (ArgumentError, ValueError):  # its text may hold a password
                 raise ConfigurationError("the database URL cannot be read; it looks like sqlite:///app.db") from None
         _check_database(database)
         dialect = dialect or dialect_for(url_of(database))
@@ -162,7 +162,8 @@ class Migrator:
             "statement_timeout": statement_timeout,
         }
         for name, seconds in limits.items():
-            if seconds is not None and not seconds >= 0:
+            number = isinstance(seconds, int | float) and 0 <= seconds < 1e6  # noqa: PLR2004 - eleven days
+            if not number and (seconds is not None or name == "acquire_timeout"):
                 raise ConfigurationError(f"{name} is a number of seconds, not {seconds!r}")
         values: dict[str, object] = {
             "database": database,
@@ -204,7 +205,7 @@ class Migrator:
         survey = self._read()
         self._refuse(survey.findings)
         steps = self._checked(planning.upgrade_steps(survey.migrations, survey.history, to), {})
-        return Plan(steps, survey.history.seq, survey.findings)
+        return Plan(steps, survey.history.seq, survey.history.chain, survey.findings)
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -241,7 +242,7 @@ class Migrator:
         """Carry out a plan exactly. Raises StalePlan if the ledger moved since; otherwise what `upgrade` raises."""
 
         def choose(survey: _Survey) -> tuple[Step, ...]:
-            if survey.history.seq != plan.head:
+            if (survey.history.seq, survey.history.chain) != (plan.head, plan.chain):
                 raise StalePlan("the ledger moved after the plan was made: plan again", report=Report())
             return plan.steps
 
@@ -256,8 +257,10 @@ class Migrator:
         """
         began = time.monotonic()
         migrations = sound(self.source.load())
+        self._exists()
         with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
-            survey = self._survey(connection, migrations, run.ledger)
+            self._dead(self._survey(connection, migrations, run.ledger), run)
+            survey = self._survey(connection, migrations, run.ledger)  # it may have ended meanwhile
             begun = self._dead(survey, run)
             step = Step(planning.find(begun.version, migrations), "up" if begun.action == "begin_up" else "down")
             if step.direction == "down" and step.migration.down is None:
@@ -277,7 +280,7 @@ class Migrator:
         """
         migrations = sound(self.source.load())
         last = migrations.index(planning.find(version, migrations))
-        covered = checked([Step(m, "up") for m in migrations[: last + 1]], self.dialect, {})
+        marks = [(m, fingerprint_of(m, self.dialect) or None) for m in migrations[: last + 1]]
         with (
             engine_of(self.database) as engine,
             connect(engine) as connection,
@@ -289,8 +292,8 @@ class Migrator:
                 raise HistoryError(
                     (), "a baseline needs an empty ledger, and this one has records; nothing was recorded"
                 )
-            for step in covered:
-                before = _add(run, step.migration, "baseline", before, reason, script_of(step).fingerprint)
+            for m, mark in marks:
+                before = _add(run, m, "baseline", before, reason, mark)
         return self.status()
 
     def resolve(self, version: str, *, applied: bool, reason: str, statement: int | None = None) -> Status:
@@ -303,8 +306,10 @@ class Migrator:
         the session that began it is still there; nothing is recorded then.
         """
         migrations = sound(self.source.load())
+        self._exists()
         with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
-            survey = self._survey(connection, migrations, run.ledger)
+            self._dead(self._survey(connection, migrations, run.ledger), run)
+            survey = self._survey(connection, migrations, run.ledger)  # it may have ended meanwhile
             begun = self._dead(survey, run)
             if begun.version != version:
                 raise TargetError(f"{version!r} is not unfinished; {begun} is. Nothing was recorded")
@@ -393,7 +398,7 @@ class Migrator:
         if is_new and not steps_of(self._survey(None, migrations, self.ledger)):  # a connection would create it
             return Report((), time.monotonic() - began)
         course: _Course | None = None
-        patience, seq = PATIENCE, -1
+        patience, seq, ledger = PATIENCE, -1, self.ledger
         with engine_of(self.database) as engine:
             while course is None or course.steps:
                 with connect(engine) as connection:
@@ -405,13 +410,15 @@ class Migrator:
                             break
                     patience, seq = (patience if course.before.seq == seq else PATIENCE), course.before.seq
                     try:
-                        with self._session(connection, outcomes, patience) as run:
+                        with self._session(connection, outcomes, 0 if fixed else patience, ledger) as run:
+                            ledger = run.ledger
                             if run.head != seq or course.is_interrupted:
                                 if fixed and run.head != seq:
                                     raise _stale(outcomes)
                                 survey = self._survey(connection, migrations, run.ledger)
                                 if survey.history.unfinished is not None:
                                     self._dead(survey, run)
+                                    survey = self._survey(connection, migrations, run.ledger)
                                 course = _Course(steps_of(survey), survey.history)
                             course = self._carry_out(run, course)
                     except LedgerConflict:
@@ -444,13 +451,24 @@ class Migrator:
             wait_for(run, lambda: not self.dialect.is_alive(run.connection, number), lambda: who)
         return begun
 
+    def _exists(self) -> None:
+        """Raise TargetError if there is no database, which a connection would create."""
+        if not self.dialect.exists(url_of(self.database)):
+            raise TargetError("there is no database, so no step is unfinished. Nothing was run")
+
     @contextmanager
-    def _session(self, connection: Connection, outcomes: list[Outcome], patience: int = PATIENCE) -> Generator[Run]:
-        """Make a connection ours, locked, with a ledger in the database."""
+    def _session(
+        self,
+        connection: Connection,
+        outcomes: list[Outcome],
+        patience: int = PATIENCE,
+        ledger: TableLedger | None = None,
+    ) -> Generator[Run]:
+        """Make a connection ours, locked, with a ledger in the database: that of an earlier session, if there was one."""
         with session(
             connection,
             self.dialect,
-            self.ledger,
+            ledger or self.ledger,
             self.on_event or _log,
             acquire_timeout=self.acquire_timeout,
             lock_timeout=self.lock_timeout,

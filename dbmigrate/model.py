@@ -194,7 +194,10 @@ class Unfinished(Finding):
 
     def __str__(self) -> str:
         """Say what is wrong and what to do."""
-        what = f"{self.version}_{self.name}: its {self.direction} script began and did not end"
+        what = (
+            f"{self.version}_{self.name}: its {self.direction} script began and has not ended: it is running now, or "
+            "was interrupted"
+        )
         which = f"statement {self.statement}{f' ({self.where})' if self.where else ''}"
         call = f'resolve("{self.version}", statement={self.statement}, applied=..., reason=...)'
         if self.in_doubt:
@@ -241,6 +244,8 @@ class Plan:
     steps: tuple[Step, ...]
     #: The ledger's last `seq` that it was made from; apply() refuses the plan once that has moved.
     head: int
+    #: The chain value of that record: another database's ledger has another one.
+    chain: str | None = None
     #: Findings that were tolerated.
     findings: tuple[Finding, ...] = ()
 

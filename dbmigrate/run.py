@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from datetime import datetime
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Connection, CursorResult
 
     from dbmigrate.dialects import Dialect
     from dbmigrate.ledger import TableLedger
@@ -78,7 +78,13 @@ class Run:
             # the down script is in the database now; a report of a thousand steps shall not hold a thousand scripts
             brief = replace(outcome, record=replace(outcome.record, down_sql=None))
             self.outcomes.append(brief)
-            self.emit(StepFinished(brief))
+            try:
+                self.emit(StepFinished(brief))
+            except Exception as error:
+                reason = f"{brief.step} is committed; then on_event failed: {type(error).__name__}: {error}"
+                report = Report(tuple(self.outcomes))
+                values = {"statement": None, "line": None, "column": None, "report": report, "rolled_back": False}
+                raise MigrationFailed(reason, step=str(brief.step), **values) from error
         return self.outcomes[-1].record
 
 
@@ -95,8 +101,9 @@ def locked(run: Run, key: str) -> Generator[None]:
     try:
         yield
     finally:
-        if not run.is_lost:  # else the server gives it up with the session
-            run.dialect.unlock(run.connection, key)
+        if not run.is_lost:
+            with suppress(DBAPIError):  # the session ends next, and the lock with it
+                run.dialect.unlock(run.connection, key)
 
 
 def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | None] = lambda: None) -> None:
@@ -198,7 +205,9 @@ class Tracker:
         """Send a statement, and make sure that it did not end the transaction that it runs in."""
         self.statement, self.clock = statement, time.monotonic()
         # Not through send(): a traceback is part of the interface, and is kept short.
-        run.connection.exec_driver_sql(statement.text, execution_options=AS_WRITTEN).close()
+        result = run.connection.exec_driver_sql(statement.text, execution_options=AS_WRITTEN)
+        if result.returns_rows:
+            _drain(run, result)
         if in_transaction and not run.dialect.in_transaction(run.connection):
             raise _TransactionEndedError(
                 "the statement ended the transaction (ON CONFLICT ROLLBACK or RAISE(ROLLBACK))"
@@ -209,6 +218,19 @@ class Tracker:
         if self.statement is not None:
             ordinal, self.statement = self.statement.ordinal, None
             run.emit(StatementFinished(self.step, ordinal, script_of(self.step).last, time.monotonic() - self.clock))
+
+
+def _drain(run: Run, result: CursorResult[Any]) -> None:
+    """Read all that a statement answers; what it fails with there is an error of the statement as any other."""
+    connection, driver = run.connection, run.connection.dialect.loaded_dbapi
+    cursor: Any = result.cursor
+    try:
+        run.dialect.drain(cursor)
+    except driver.Error as error:
+        if connection.dialect.is_disconnect(error, connection.connection.dbapi_connection, cursor):
+            connection.invalidate()
+        raise DBAPIError.instance(None, None, error, driver.Error, dialect=connection.dialect) from error  # type: ignore[call-overload,unused-ignore]
+    result.close()
 
 
 class _TransactionEndedError(Exception):

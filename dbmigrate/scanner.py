@@ -99,6 +99,8 @@ class Grammar:
     client: str = ""
 
 
+# Python 3.11.0 to 3.11.4 match possessive groups of alternatives wrongly, so these repeat their groups plainly, and
+# runs have an end, for a plain repetition remembers each of its turns.
 @lru_cache(maxsize=64)
 def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return the expressions that match exactly one token at any place: each one, and runs."""
@@ -117,8 +119,8 @@ def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], 
             f"(?P<string>{'|'.join(grammar.strings)})",
             f"(?P<name>{'|'.join(grammar.names)})",
             *([rf"(?P<unclosed>[eE]')|(?P<dollar>{dollar})"] if grammar.dollar_quotes else []),
-            f"(?P<word>(?:{start})(?:{more})*+)",
-            rf"(?P<number>(?:{end}[0-9]|\.[0-9])(?:{within})*+)",
+            f"(?P<word>(?:{start})(?:{more})*)",
+            rf"(?P<number>(?:{end}[0-9]|\.[0-9])(?:{within})*)",
             r"(?P<end>;)",
             r"(?P<operator>.)",
         ]
@@ -127,7 +129,7 @@ def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], 
     if not bare:
         return exact, exact
     plain = rf",.=<>+%|&~!?:@^]++|[{grammar.letters}0-9][{LETTER}0-9$]*+(?!')"
-    return exact, re.compile(rf"(?P<run>(?:[{plain})(?:[{_SPACE}{plain})*+)|{every}", re.DOTALL)
+    return exact, re.compile(rf"(?P<run>(?:[{plain})(?:[{_SPACE}{plain}){{0,400}})|{every}", re.DOTALL)
 
 
 def position(text: str, offset: int) -> tuple[int, int]:
@@ -157,6 +159,7 @@ def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:
             found = (runs if detail.coarse else every).match(text, place)
         assert found is not None  # noqa: S101 - the last alternative matches any character
         kind, stop = found.lastgroup or "", found.end()
+        assert stop > place  # noqa: S101 - or it would never end
         if kind == "block":
             kind, stop = "comment", _comment_end(text, place, grammar)
         elif kind == "operator" and fresh and grammar.delimiter_command and text.startswith("--", place):
@@ -259,6 +262,7 @@ def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C90
     start = stop = -1
     depth, opened = 0, -1  # parentheses
     code = -1  # where a /*! opened
+    conditional = False  # the statement began in one
     head: list[str] = []
     body: Body | None = None
     bare = True  # the semicolon is the delimiter in force
@@ -271,17 +275,20 @@ def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C90
             continue
         if kind != "end":
             if start < 0:
-                start = place
+                start, conditional = place, kind == "code"
             if kind == "run":
                 piece = piece.rstrip(_SPACE)  # noqa: PLW2901
             stop = place + len(piece)
             if kind == "code":
                 code = -1 if piece == "*/" else place
                 continue
+            if code < 0 and conditional:
+                reason = "the statement begins in /*! and goes on outside: whether a server reads that part differs"
+                raise ScriptError(text, start, reason)
             seen = piece.upper() if kind == "word" else piece[:_SHORT]
             if not head:
                 body = grammar.body(seen)
-            if len(head) < _HEAD:
+            if len(head) < _HEAD and (code < 0 or conditional):
                 head.append(seen)
                 detail.coarse = len(head) == _HEAD and body is None
             if body is not None:

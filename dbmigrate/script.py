@@ -20,10 +20,10 @@ ALGORITHM = "sha256:"
 
 _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*no-transaction\s*\Z")
-_SHORT = 8192  # characters
+_SHORT, _FEW = 2048, 16  # characters and statements
 _DIRECTIVES = ("no-transaction", "foreign-keys=off")
 #: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart, nested ones too).
-_NOTHING = re.compile(rb"(?:\s++|--[^\n]*+|/\*(?!M?!)(?:[^*]++|\*(?!/))*+\*/|;)*+")
+_NOTHING = re.compile(rb"(?:\s|--[^\n]*+|/\*(?!M?!)[^*]*+\*++(?:[^/*][^*]*+\*++)*/|;)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def inspect(
         for statement in statements(text, grammar):
             last = statement.ordinal
             if kept is not None:
-                kept.append(statement)
+                kept = [*kept, statement] if len(kept) < _FEW else None
             traits = traits_of(statement)
             if traits is PLAIN:
                 continue

@@ -58,6 +58,8 @@ class Dialect:
     begin_is_the_lock = False
     #: The directive foreign-keys=off means something.
     switches_foreign_keys = False
+    #: The schema that the ledger is in, where no connection need be asked.
+    default_home: str | None = None
     #: Column types of the ledger and journal, and what stands behind CREATE TABLE (...).
     text_type = "TEXT"
     time_type = "TIMESTAMP"
@@ -85,21 +87,14 @@ class Dialect:
     def session(
         self,
         connection: Connection,
-        *,
         wait: float,  # noqa: ARG002
-        lock_timeout: float | None,
-        statement_timeout: float | None,
     ) -> Generator[None]:
-        """Put the session into autocommit with these limits (seconds), and back at the end on every path.
+        """Put the session into autocommit, and back at the end on every path.
 
-        `wait` is how long the caller is ready to wait for another migrator. Raises ConfigurationError where
+        `wait` is how long (seconds) the caller is ready to wait for another migrator. Raises ConfigurationError where
         migrating over this connection would not be safe.
         """
         connection.execution_options(isolation_level="AUTOCOMMIT")
-        for name, seconds in (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout)):
-            if seconds is not None:
-                for sql in self.limit(connection, name, seconds):
-                    send(connection, sql)
         yield
 
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
@@ -142,7 +137,8 @@ class Dialect:
     def commit(self, connection: Connection) -> bool:
         """Commit. False: the database is busy, the transaction is still open; try again later.
 
-        Raises if the database rolled back instead.
+        PostgreSQL answers COMMIT of a failed transaction with a rollback and no error. It does not come to that: the
+        ledger's row is the last statement before, and fails in such a transaction.
         """
         send(connection, "COMMIT")
         return True
@@ -151,6 +147,11 @@ class Dialect:
         """Roll back what is open, if anything is. Return a warning if something could not be rolled back."""
         send(connection, "ROLLBACK")
         return None
+
+    def drain(self, cursor: Any) -> None:  # noqa: ANN401 - the driver's
+        """Read what a statement answers to its end: an error may stand behind the first rows, or results."""
+        while cursor.description is not None and cursor.fetchmany(1000):
+            pass
 
     def in_transaction(self, connection: Connection) -> bool:  # noqa: ARG002
         """Tell whether the transaction is still open; asked after every statement, so it must not ask the server."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 _DDL = Traits(atomic=False, commits_before=True)
 _PARTIAL = Traits(atomic=False, commits_before=True, partial=True)
-_OTHERS = Traits(atomic=False)
+_OTHERS = Traits(atomic=False, partial=True)
+#: What CREATE, ALTER and DROP do as a whole or not at all when the server reports an error.
+_WHOLE = {"TABLE", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"}
+_WHOLE |= {"DEFINER", "ALGORITHM", "SEQUENCE", "SQL"}
+_LOCK_FUNCTIONS = re.compile(r"RELEASE_(?:ALL_)?LOCKS?", re.IGNORECASE)
 _UNKNOWN = Traits(atomic=False, partial=True, session="unknown")
 _BEGIN, _COMMIT, _OTHER = Traits(control="begin"), Traits(control="commit"), Traits(control="other")
 _SET, _LOST, _CALLS = Traits(session="set"), Traits(session="lost"), Traits(session="unknown")
@@ -76,12 +80,13 @@ class MySQL(Dialect):
         """Judge a statement by its first words: what is not known to be DML commits."""
         head = statement.head
         first, second = head[0], head[1] if len(head) > 1 else ""
+        routine = first in ("CREATE", "ALTER") and not {"TABLE", "TEMPORARY"} & set(head)
+        if not routine and _LOCK_FUNCTIONS.search(statement.text):
+            return _LOCK_LOSS
         if first in _DML:
-            return PLAIN
+            return _CALLS if ":=" in statement.text else PLAIN
         if first in ("SELECT", "WITH", "DO"):
             upper = statement.text.upper()
-            if "RELEASE_LOCK" in upper or "RELEASE_ALL_LOCKS" in upper:
-                return _LOCK_LOSS
             return _LOST if "INTO" in upper and "@" in upper else _CALLS
         if first == "SET":
             return _setting(statement)
@@ -99,22 +104,24 @@ class MySQL(Dialect):
             return _OTHER
         if first in ("PREPARE", "DEALLOCATE", "HANDLER"):
             return _LOST
-        if first in ("CREATE", "DROP") and "TEMPORARY" in head[1:4]:
+        if first in ("CREATE", "DROP") and "TEMPORARY" in (second, *head[3:4] * (head[1:3] == ("OR", "REPLACE"))):
             return _LOST
         if first == "LOCK" or (first, second) == ("FLUSH", "TABLES"):
             return _LOCK_TABLES
         if first in ("CALL", "EXECUTE", "BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR"):
             return _UNKNOWN
-        if first in ("DROP", "RENAME") and "," in statement.text:
-            return _PARTIAL
-        return _DDL if first in ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE") else _OTHERS
+        if first not in ("CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE"):
+            return _OTHERS
+        several = first in ("DROP", "RENAME") and "," in statement.text
+        replaced = head[1:3] == ("OR", "REPLACE")
+        what = head[3] if replaced and len(head) > 3 else second  # noqa: PLR2004
+        whole = first == "TRUNCATE" or (what in _WHOLE and not (replaced and what in ("TABLE", "SEQUENCE")))
+        return _DDL if whole and not several else _PARTIAL
 
     @contextmanager
-    def session(
-        self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
-    ) -> Generator[None]:
+    def session(self, connection: Connection, wait: float) -> Generator[None]:
         """Refuse a cluster and a mode in which quotes mean something else, then do as the base does."""
-        with super().session(connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+        with super().session(connection, wait):
             mode = str(scalar(connection, "SELECT @@sql_mode"))
             if strange := [name for name in _STRANGE_MODES if name in mode]:
                 raise ConfigurationError(
@@ -189,17 +196,23 @@ class MySQL(Dialect):
         send(connection, "ROLLBACK")
         return next((str(row[2]) for row in rows(connection, "SHOW WARNINGS") if row[1] == 1196), None)  # noqa: PLR2004
 
+    def drain(self, cursor: Any) -> None:  # noqa: ANN401 - the driver's
+        """Read all results: a procedure that fails behind a SELECT says so in its last one."""
+        super().drain(cursor)
+        while cursor.nextset():
+            super().drain(cursor)
+
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Tell ER_NO_SUCH_TABLE."""
         return _code(error) == 1146  # noqa: PLR2004
 
     def is_conflict(self, error: DBAPIError) -> bool:
         """Tell a duplicate key, or a table that exists."""
-        return _code(error) in (1062, 1050) or self.is_transient(error)
+        return _code(error) in (1062, 1050, 1205) or self.is_transient(error)
 
     def is_transient(self, error: DBAPIError) -> bool:
-        """Tell a lock wait timeout or a deadlock."""
-        return _code(error) in (1205, 1213)
+        """Tell a deadlock; a lock wait timeout has waited long enough."""
+        return _code(error) == 1213  # noqa: PLR2004
 
     def had_no_effect(self, error: DBAPIError) -> bool:
         """Tell a syntax error."""

@@ -7,6 +7,7 @@ nothing, so a pooler is recognised and refused.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,10 @@ _STRINGS = Traits(
     refused="with standard_conforming_strings off backslashes escape, and this file could not be cut into statements "
     "for certain: use E'...' strings instead"
 )
+_ENCODING = Traits(
+    refused="scripts are sent as UTF-8, and another client encoding would garble them: write UTF8, or leave it out"
+)
+_TOUCHY = re.compile("set_config|pg_advisory_unlock|standard_conforming_strings|pg_temp", re.IGNORECASE)
 _LOCK_SQL = "(('x' || '{key}')::bit(64)::bigint)"
 
 
@@ -58,6 +63,9 @@ class PostgreSQL(Dialect):
         """Judge a statement by its first words."""
         head = statement.head
         first, second = head[0], head[1] if len(head) > 1 else ""
+        touched = _touched(statement)
+        if touched is not None:
+            return touched
         if first in ("CREATE", "ALTER", "DROP", "REINDEX"):
             return _definition(statement)
         if first in _CONTROL or (first, second) == ("START", "TRANSACTION"):
@@ -68,14 +76,9 @@ class PostgreSQL(Dialect):
         if first == "PREPARE":
             return _OTHER if second == "TRANSACTION" else _LOST
         if first in ("SELECT", "WITH", "DO", "CALL", "EXECUTE", "VALUES"):
-            upper = statement.text.upper()
-            if "PG_ADVISORY_UNLOCK" in upper:
-                return _LOCK_LOSS
-            if "SET_CONFIG" in upper and "STANDARD_CONFORMING_STRINGS" in upper:
-                return _STRINGS
-            if first in ("DO", "CALL"):
+            if first in ("DO", "CALL", "EXECUTE"):
                 return _UNKNOWN
-            return _SET if "SET_CONFIG" in upper else _CALLS
+            return _CALLS
         if first in ("SET", "RESET"):
             return _settings(statement)
         if first == "DISCARD":
@@ -87,11 +90,9 @@ class PostgreSQL(Dialect):
         return _LOST if first in ("LISTEN", "DECLARE", "LOAD", "DEALLOCATE", "UNLISTEN") else PLAIN
 
     @contextmanager
-    def session(
-        self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
-    ) -> Generator[None]:
+    def session(self, connection: Connection, wait: float) -> Generator[None]:
         """Refuse a transaction pooler, and strings in which a backslash escapes; else do as the base does."""
-        with super().session(connection, wait=wait, lock_timeout=lock_timeout, statement_timeout=statement_timeout):
+        with super().session(connection, wait):
             info = getattr(connection.connection.driver_connection, "info", None)
             sql = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('standard_conforming_strings')"
             mine, (real, strings) = getattr(info, "backend_pid", None), rows(connection, sql)[0]
@@ -179,13 +180,6 @@ class PostgreSQL(Dialect):
             ).scalar_one()
         )
 
-    def commit(self, connection: Connection) -> bool:
-        """Commit; a failed transaction answers COMMIT with the tag ROLLBACK and no error."""
-        result = send(connection, "COMMIT")
-        if getattr(result.cursor, "statusmessage", "COMMIT") == "ROLLBACK":
-            raise ValueError("the transaction had failed before COMMIT, and the server rolled it back")
-        return True
-
     def sparing(self, connection: Connection) -> AbstractContextManager[object]:
         """Use a savepoint, for an error aborts the whole transaction; in autocommit there is none."""
         is_open = connection.in_transaction() and not getattr(
@@ -206,8 +200,11 @@ class PostgreSQL(Dialect):
         return _state(error) in ("40001", "40P01")
 
     def had_no_effect(self, error: DBAPIError) -> bool:
-        """Tell syntax errors, unknown names and missing rights, and what is refused inside a transaction."""
-        return (_state(error) or "").startswith("42") or _state(error) == "25001"
+        """Tell syntax errors, a name that is taken, and what is refused inside a transaction.
+
+        Not other errors about names: a function that an index calls can raise them half-way.
+        """
+        return _state(error) in ("42601", "42P07", "25001")
 
     def message(self, error: DBAPIError) -> str:
         """Return the primary message and the detail, without the server's own excerpt of the statement."""
@@ -231,6 +228,21 @@ class PostgreSQL(Dialect):
         return int(found) - 1 if found else None
 
 
+def _touched(statement: Statement) -> Traits | None:
+    """Judge what any statement can do to the session by what it names; a routine's text does not run yet."""
+    head = statement.head
+    named = {word.upper() for word in _TOUCHY.findall(statement.text)}
+    if not named or (head[0] == "CREATE" and {"FUNCTION", "PROCEDURE"} & set(head[:4])):
+        return None
+    if "PG_ADVISORY_UNLOCK" in named:
+        return _LOCK_LOSS
+    if named >= {"SET_CONFIG", "STANDARD_CONFORMING_STRINGS"}:
+        return _STRINGS
+    if head[0] in ("SET", "RESET", "DO", "CALL"):
+        return None
+    return _LOST if "PG_TEMP" in named else _SET if "SET_CONFIG" in named else None
+
+
 def _definition(statement: Statement) -> Traits:
     head = statement.head
     if "CONCURRENTLY" in head and ("INDEX" in head or head[0] == "REINDEX"):
@@ -250,6 +262,8 @@ def _definition(statement: Statement) -> Traits:
 
 def _settings(statement: Statement) -> Traits:
     head = statement.head
+    if {"CLIENT_ENCODING", "NAMES"} & set(head) and head[0] == "SET" and "UTF" not in statement.text.upper():
+        return _ENCODING
     if head[0] == "SET" and head[1:2] in (("LOCAL",), ("TRANSACTION",), ("CONSTRAINTS",)) and len(head) > 2:  # noqa: PLR2004
         return _STRINGS if _disables_strings(head) else PLAIN
     return _STRINGS if _disables_strings(head) else _SET

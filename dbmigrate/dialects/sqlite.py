@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -51,6 +52,7 @@ class SQLite(Dialect):
     grammar = SQLITE
     non_transactional_steps = False
     begin_is_the_lock = True
+    default_home = "main"  # never the temporary schema, nor an attached one
     switches_foreign_keys = True
     time_type = "TEXT"
     native_times = False  # the driver's adapters for datetime are deprecated
@@ -60,7 +62,7 @@ class SQLite(Dialect):
         head = statement.head
         first = head[0]
         if first == "PRAGMA":
-            return _pragma([word for word in head[1:] if word not in ("=", "(", ")", ".", "MAIN")])
+            return _pragma([word.strip("\"'`[]").upper() for word in head[1:]])
         if first == "BEGIN":
             return _BEGIN
         if first in ("COMMIT", "END"):
@@ -71,7 +73,7 @@ class SQLite(Dialect):
             return _VACUUM
         if first in ("ATTACH", "DETACH"):
             return _ATTACH
-        if first == "CREATE" and head[1:2] in (("TEMP",), ("TEMPORARY",)):
+        if first == "CREATE" and (head[1:2] in (("TEMP",), ("TEMPORARY",)) or _in_temp(head)):
             return _SESSION
         return PLAIN
 
@@ -92,16 +94,11 @@ class SQLite(Dialect):
         return any(row[1] == "main" and row[2] for row in rows(connection, "PRAGMA database_list"))
 
     @contextmanager
-    def session(
-        self, connection: Connection, *, wait: float, lock_timeout: float | None, statement_timeout: float | None
-    ) -> Generator[None]:
+    def session(self, connection: Connection, wait: float) -> Generator[None]:
         """Switch the driver's transaction control off, and restore it and the connection's settings at the end.
 
         Each BEGIN waits in SQLite's own way for a second at most; the caller repeats it.
         """
-        for name, limit in (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout)):
-            if limit is not None:
-                self.limit(connection, name, limit)
         if not connection.in_transaction():
             connection.begin()  # now, so that a `begin` hook of the engine's owner fires here and nowhere below
         raw = _raw(connection)
@@ -126,10 +123,6 @@ class SQLite(Dialect):
             raw.isolation_level = isolation_level
             if autocommit is not None:
                 raw.autocommit = autocommit  # type: ignore[attr-defined,unused-ignore]
-
-    def home(self, connection: Connection, table: str) -> str | None:  # noqa: ARG002
-        """Return "main": never the temporary schema, nor an attached one."""
-        return "main"
 
     def begin(self, connection: Connection) -> bool:
         """Take the write lock."""
@@ -180,8 +173,14 @@ class SQLite(Dialect):
         return _is_busy(error)
 
 
+def _in_temp(head: tuple[str, ...]) -> bool:
+    return any(a.strip("\"'`[]").upper() == "TEMP" and b == "." for a, b in pairwise(head))
+
+
 def _pragma(words: list[str]) -> Traits:
-    name, value = words[0].strip("\"'`[]").upper() if words else "", "".join(words[1:2]).strip("'\"").upper()
+    """Judge `PRAGMA [schema .] name [= value | (value)]`."""
+    words = words[2:] if words[1:2] == ["."] else words
+    name, value = (words or [""])[0], "".join(word for word in words[1:] if word not in ("=", "(", ")"))
     if name == "FOREIGN_KEYS" and value:
         return _FOREIGN_KEYS_OFF if value in _OFF else _FOREIGN_KEYS_ON
     if name == "FOREIGN_KEY_CHECK":
