@@ -7,7 +7,7 @@
     ├── HistoryError            .findings; ledger and source disagree; nothing has run
     │   └── NotCurrent          .pending; verify(): the database is behind
     ├── StalePlan               the ledger moved under a plan; nothing more has run; .report
-    ├── MigrationInProgress     .holder; another process is migrating; nothing has run
+    ├── MigrationInProgress     .holder .report; another process is migrating and made no progress
     ├── LedgerError             the ledger is not ours, not writable, or was tampered with
     │   └── LedgerConflict      a port says: that seq is taken
     └── MigrationFailed         .step .statement .line .column .report; see .report for what did run
@@ -115,8 +115,9 @@ class StalePlan(MigrationError):
 
 
 class MigrationInProgress(MigrationError):
-    """Another process is migrating and made no progress in time. Nothing has run."""
+    """Another process is migrating and made no progress in time. Nothing has run but the steps in `report`."""
 
+    report: Report
     #: Who, if the database can tell: user, host, process, since when.
     holder: str | None
 

@@ -130,10 +130,12 @@ class Migrator:
             allow: Finding types to tolerate. `Unfinished` cannot be tolerated.
             transaction: "each" migration in its own transaction, or "all" pending ones in one.
             acquire_timeout: Seconds to wait for another migrator without seeing it make progress.
-            lock_timeout: Seconds that a statement of a migration may wait for a lock; the database's own limit.
-            statement_timeout: Seconds that a statement of a migration may take; the database's own limit.
-            on_event: Called with each event as it happens; if it raises, the step fails. None: the logger
-                "dbmigrate" is told, and never configured.
+            lock_timeout: Seconds that a statement of a migration may wait for a lock; the database's own limit
+                (MariaDB and MySQL: whole seconds, at least 1; SQLite has none).
+            statement_timeout: Seconds that a statement of a migration may take; the database's own limit
+                (not on SQLite and MySQL).
+            on_event: Called with each event as it happens; if it raises before a step is committed, the step
+                fails, and behind that the run stops. None: the logger "dbmigrate" is told, never configured.
             dialect: None: by the database.
 
         Raises:
@@ -191,7 +193,8 @@ class Migrator:
     def verify(self) -> None:
         """Make sure that the database is what this application needs; for the start of an application.
 
-        Reads only. Raises NotCurrent, naming what is pending and every finding that is not tolerated.
+        Reads only. Raises NotCurrent, naming what is pending and every finding that is not tolerated; and what
+        `status` raises.
         """
         status = self.status()
         if not status.is_current:
@@ -464,7 +467,7 @@ class Migrator:
         patience: int = PATIENCE,
         ledger: TableLedger | None = None,
     ) -> Generator[Run]:
-        """Make a connection ours, locked, with a ledger in the database: that of an earlier session, if there was one."""
+        """Make a connection ours, locked, with a ledger: where an earlier session of the call had it, if there was one."""
         with session(
             connection,
             self.dialect,

@@ -323,7 +323,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Event: another migrator holds the lock; said again at every change and about once in 10 seconds."""
+    """Event: another migrator is in the way; said at once, and about once in 10 seconds."""
 
     seconds: float
     holder: str | None
@@ -341,7 +341,7 @@ class StatementFinished:
     """Event: a statement of a step ran; in a transaction it is not committed yet."""
 
     step: Step
-    #: Its number in the script, and how many there are to run.
+    #: Its number in the script, and the number of the last one to run.
     ordinal: int
     count: int
     seconds: float
@@ -349,7 +349,7 @@ class StatementFinished:
 
 @dataclass(frozen=True, slots=True)
 class StepFinished:
-    """Event: a step ran; it is committed once the call of `on_event` has returned, unless it says so itself."""
+    """Event: a step ran and is committed. Raising from `on_event` here stops the run behind it."""
 
     outcome: Outcome
 

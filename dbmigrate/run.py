@@ -123,9 +123,10 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
             who, count = holder(), len(run.outcomes)
             raise MigrationInProgress(
                 f"another migrator made no progress for {run.acquire_timeout:g} s{f': {who}' if who else ''}. "
-                f"{f'{count} steps of this call are committed' if count else 'Nothing was run here'}; call again when "
-                "it has ended",
+                f"{f'Steps of this call that are committed: {count}' if count else 'Nothing was run here'}; call again "
+                "when it has ended",
                 holder=who,
+                report=Report(tuple(run.outcomes)),
             )
         if now - said >= _REMIND:
             said = now

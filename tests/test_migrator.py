@@ -196,7 +196,6 @@ def test_apply_carries_out_a_plan(database: Database) -> None:
     assert ran(migrator(database).apply(plan)) == ["1_users up", "2_notes up"]
     with pytest.raises(StalePlan):
         migrator(database).apply(plan)
-    migrator(database).verify  # noqa: B018 - exists
     assert states(migrator(database).status())[2] == ("3", "pending")
 
 
@@ -461,13 +460,11 @@ def test_a_rebuild_keeps_the_children(sqlite: Database, text: str) -> None:
     """With foreign keys enforced a rebuild would delete the children; off means off, and on again after."""
     engine = sqlite.engine()
     event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys=ON"))
-    seen: list[object] = []
+    broken = sql_migration("3", "orphan", "INSERT INTO child VALUES (7)")
 
-    Migrator(engine, MemorySource([_FAMILY, sql_migration("2", "rebuild", text)])).upgrade()
+    with pytest.raises(MigrationFailed, match="FOREIGN KEY constraint failed"):  # they are on again in the next step
+        Migrator(engine, MemorySource([_FAMILY, sql_migration("2", "rebuild", text), broken])).upgrade()
 
-    with engine.connect() as connection:
-        seen += connection.exec_driver_sql("PRAGMA foreign_keys").scalars()
-    assert seen == [1]
     assert sqlite.query("SELECT p FROM child") == [(1,)]
 
 
@@ -818,3 +815,89 @@ def test_a_lost_connection_is_told(postgresql: Database, mariadb: Database) -> N
         assert ran(caught.value.report) == ["1_who up"]
         assert database.query("SELECT count(*) FROM who WHERE n = 0") == [(0,)]
         assert ran(migrator(database, migrations).upgrade()) == ["2_rows up"]
+
+
+def test_an_error_behind_the_first_result_is_not_lost(mariadb: Database, sqlite: Database) -> None:
+    """A procedure that fails behind a SELECT, and a query that fails behind its first row, have failed."""
+    procedure = "CREATE PROCEDURE p() BEGIN INSERT INTO l VALUES (1); SELECT 'progress'; INSERT INTO l VALUES (1); END"
+    first = sql_migration("1", "p", f"CREATE TABLE l (i INT PRIMARY KEY);\n{procedure}")
+    with pytest.raises(MigrationFailed, match="Duplicate entry"):
+        migrator(mariadb, [first, sql_migration("2", "call", "CALL p()")]).upgrade()
+    (finding,) = migrator(mariadb, [first]).status().errors
+    assert (finding.version, finding.in_doubt) == ("2", True)  # type: ignore[attr-defined]
+
+    rows = "CREATE TABLE l (x); INSERT INTO l VALUES ('1'), ('{'); SELECT json(x) FROM l"
+    with pytest.raises(MigrationFailed, match="malformed JSON"):
+        migrator(sqlite, [sql_migration("1", "x", rows)]).upgrade()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE OR REPLACE TABLE users (a INT PRIMARY KEY) SELECT 1 a UNION ALL SELECT 1",
+        "DROP TABLE users, nowhere",
+        "CALL p()",
+        "GRANT SELECT ON users TO nobody_there",
+    ],
+)
+def test_what_may_have_had_a_part_of_its_effect_is_in_doubt(mariadb: Database, text: str) -> None:
+    """After an error of such a statement nobody says that nothing happened."""
+    mariadb.execute("CREATE TABLE users (id INT)", "CREATE PROCEDURE p() BEGIN DROP TABLE users; DROP TABLE users; END")
+    with pytest.raises(MigrationFailed) as caught:
+        migrator(mariadb, [sql_migration("1", "x", text)]).upgrade()
+    assert caught.value.rolled_back is False
+    (finding,) = migrator(mariadb, [sql_migration("1", "x", text)]).status().findings
+    assert isinstance(finding, Unfinished)
+    assert finding.in_doubt
+
+
+def test_a_block_that_commits_is_in_doubt_when_it_fails(postgresql: Database) -> None:
+    """A DO block may have committed before its error, whatever the error is."""
+    postgresql.execute("CREATE TABLE log (k int)")
+    text = (
+        "-- dbmigrate: no-transaction\nDO $$ BEGIN FOR k IN 1..3 LOOP INSERT INTO log VALUES (k); COMMIT; END LOOP; "
+        "UPDATE log SET nope = 1; END $$;"
+    )
+    with pytest.raises(MigrationFailed) as caught:
+        migrator(postgresql, [sql_migration("1", "x", text)]).upgrade()
+    assert caught.value.rolled_back is False
+    assert states(migrator(postgresql, [sql_migration("1", "x", text)]).status()) == [("1", "unfinished")]
+
+
+def test_words_that_only_look_like_dml_are_not_taken_for_it(mariadb: Database) -> None:
+    """A table called temporary is made by DDL; a statement that begins in a conditional comment is refused."""
+    text = "INSERT INTO d VALUES (1);\nCREATE TABLE temporary (i int);\nINSERT INTO d VALUES (1)"
+    mariadb.execute("CREATE TABLE d (i INT PRIMARY KEY)")
+    with pytest.raises(MigrationFailed) as caught:
+        migrator(mariadb, [sql_migration("1", "x", text)]).upgrade()
+    assert caught.value.rolled_back is False
+    with pytest.raises(SourceError, match="goes on outside"):
+        migrator(mariadb.another(), [sql_migration("1", "x", "/*!80000 INSERT */ COMMIT")]).plan()
+
+
+def test_the_ledger_stays_where_the_call_found_it(postgresql: Database) -> None:
+    """A migration that moves the database's default search_path does not make the next session find a new ledger."""
+    alter = "format('ALTER DATABASE %I SET search_path = app', current_database())"
+    move = f"CREATE SCHEMA app; DO $$ BEGIN EXECUTE {alter}; END $$"
+    m = migrator(postgresql, [sql_migration("1", "move", move), sql_migration("2", "t", "CREATE TABLE t (i int)")])
+    assert ran(m.upgrade()) == ["1_move up", "2_t up"]
+    assert [t for t in postgresql.tables() if "ledger" in t] == ["dbmigrate_ledger", "dbmigrate_ledger_journal"]
+
+
+def test_foreign_keys_are_switched_by_any_spelling(sqlite: Database) -> None:
+    """PRAGMA "main".foreign_keys=OFF means the same, and the children stay."""
+    engine = sqlite.engine()
+    event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys=ON"))
+    text = _REBUILD.format("").replace("PRAGMA foreign_keys=OFF", 'PRAGMA "main".foreign_keys = off')
+    Migrator(engine, MemorySource([_FAMILY, sql_migration("2", "rebuild", text)])).upgrade()
+    assert sqlite.query("SELECT p FROM child") == [(1,)]
+
+
+def test_secrets_of_a_url_are_not_shown(postgresql: Database) -> None:
+    """Neither the password nor what stands in the query is in a repr or a message."""
+    url = "postgresql+psycopg://u:s3cr3t@127.0.0.1:1/db?password=s3cr3t&sslpassword=s3cr3t"
+    assert "s3cr3t" not in repr(Migrator(url))
+    with pytest.raises(ConfigurationError) as caught:
+        Migrator(url, MemorySource(ALL)).upgrade()
+    assert "s3cr3t" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
