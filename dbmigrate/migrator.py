@@ -467,7 +467,7 @@ class Migrator:
         patience: int = PATIENCE,
         ledger: TableLedger | None = None,
     ) -> Generator[Run]:
-        """Make a connection ours, locked, with a ledger: where an earlier session of the call had it, if there was one."""
+        """Make a connection ours, locked, with a ledger, which stays where an earlier session found it."""
         with session(
             connection,
             self.dialect,

@@ -30,8 +30,10 @@ _DDL = Traits(atomic=False, commits_before=True)
 _PARTIAL = Traits(atomic=False, commits_before=True, partial=True)
 _OTHERS = Traits(atomic=False, partial=True)
 #: What CREATE, ALTER and DROP do as a whole or not at all when the server reports an error.
-_WHOLE = {"TABLE", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"}
-_WHOLE |= {"DEFINER", "ALGORITHM", "SEQUENCE", "SQL"}
+_WHOLE = {
+    *("TABLE", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"),
+    *("DEFINER", "ALGORITHM", "SEQUENCE", "SQL"),
+}
 _LOCK_FUNCTIONS = re.compile(r"RELEASE_(?:ALL_)?LOCKS?", re.IGNORECASE)
 _UNKNOWN = Traits(atomic=False, partial=True, session="unknown")
 _BEGIN, _COMMIT, _OTHER = Traits(control="begin"), Traits(control="commit"), Traits(control="other")
