@@ -36,6 +36,10 @@ _TIMES = (8, 9)
 _JOURNAL = ("seq", "entry", "ordinal", "statement_hash", "state", "error", "at")
 
 
+class LedgerBusyError(LedgerError):
+    """The ledger cannot be read just now: somebody is writing to the database. Handled inside, by waiting."""
+
+
 class Ledger(Protocol):
     """The port through which the record of what happened is kept.
 
@@ -165,6 +169,8 @@ class TableLedger:
         except DBAPIError as error:
             if ours and not connection.invalidated:
                 connection.rollback()
+            if self._dialect(connection).is_transient(error):
+                raise LedgerBusyError(f"the ledger {self.table} cannot be read just now: {error.orig}") from error
             if not self._dialect(connection).is_missing_table(error):
                 raise LedgerError(
                     f"the table {self.table} cannot be read as a ledger of dbmigrate: {error.orig}. If it belongs to "

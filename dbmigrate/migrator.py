@@ -23,6 +23,7 @@ from dbmigrate.errors import (
     HistoryError,
     LedgerConflict,
     LedgerError,
+    MigrationInProgress,
     NotCurrent,
     SourceError,
     StalePlan,
@@ -30,7 +31,7 @@ from dbmigrate.errors import (
 )
 from dbmigrate.execute import execute
 from dbmigrate.journal import check_resumable, journalled
-from dbmigrate.ledger import TableLedger
+from dbmigrate.ledger import LedgerBusyError, TableLedger
 from dbmigrate.model import (
     Ahead,
     Edited,
@@ -352,7 +353,7 @@ class Migrator:
         *,
         brief: bool = False,
     ) -> _Survey:
-        history = planning.fold(ledger.read(connection, brief=brief) if connection is not None else ())
+        history = planning.fold(self._records(connection, ledger, brief=brief) if connection is not None else ())
         journal: Sequence[JournalEntry] = ()
         if connection is not None and history.unfinished is not None:
             journal = ledger.journal(connection, history.unfinished.seq)
@@ -361,6 +362,18 @@ class Migrator:
         if journal:
             findings = tuple(locate(finding, migrations, self.dialect) for finding in findings)
         return _Survey(migrations, history, findings, journal)
+
+    def _records(self, connection: Connection, ledger: TableLedger, *, brief: bool) -> Sequence[Record]:
+        """Read the ledger; while another process writes to an SQLite file, readers may have to wait."""
+        until = time.monotonic() + self.acquire_timeout
+        while True:
+            try:
+                return ledger.read(connection, brief=brief)
+            except LedgerBusyError as busy:
+                if time.monotonic() >= until:
+                    reason = f"{busy}, and could not be for {self.acquire_timeout:g} s. Nothing was run here"
+                    raise MigrationInProgress(reason, holder=None, report=Report()) from busy
+                time.sleep(0.05)
 
     def _refuse(self, findings: tuple[Finding, ...], *, unlocked: bool = False) -> None:
         """Raise HistoryError for findings that are not tolerated.

@@ -374,3 +374,20 @@ def test_ctrl_c_in_the_middle_of_a_statement(database: Database) -> None:
     )
     if database.kind != "mariadb":  # its server goes on with the statement until it ends
         assert len(Migrator(database.url, fixed).upgrade().outcomes) == 1
+
+
+def test_reading_waits_for_a_writer(sqlite: Database) -> None:
+    """While another process holds an SQLite file exclusively, looking waits, and for no longer than acquire_timeout."""
+    Migrator(sqlite.url, GOOD).upgrade()
+    impatient = sqlite.url.update_query_dict({"timeout": "0"})
+    with sqlite.connect() as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(MigrationInProgress, match="cannot be read just now"):
+            Migrator(impatient, GOOD, acquire_timeout=0.2).upgrade()
+        done: list[bool] = []
+        reader = threading.Thread(target=lambda: done.append(Migrator(impatient, GOOD).status().is_current))
+        reader.start()
+        time.sleep(0.3)
+        writer.execute("COMMIT")
+        reader.join(10)
+    assert done == [True]
