@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 CHANGED = "the file changed while it was in use: call again"
 
 
-def checked(steps: Iterable[Step], dialect: Dialect, known: dict[Step, Step]) -> tuple[Step, ...]:
+def checked(
+    steps: Iterable[Step], dialect: Dialect, known: dict[Step, Step], ledger: str | None = None
+) -> tuple[Step, ...]:
     """Return the steps with what is known of their scripts; `known` remembers those that were looked at.
 
     Raises SourceError with everything that is wrong with any of them. No text is kept.
@@ -29,7 +31,7 @@ def checked(steps: Iterable[Step], dialect: Dialect, known: dict[Step, Step]) ->
     steps = tuple(steps)
     for step in steps:
         if step not in known:
-            known[step] = _look_at(step, dialect)
+            known[step] = _look_at(step, dialect, ledger)
     problems = [problem for step in steps if (script := known[step].script) for problem in script.problems]
     # The way back is recorded with the step, so it must be text; it is cut when it is to run.
     problems += [p for s in steps if s.direction == "up" and (down := s.migration.down) for p in unreadable(down)]
@@ -38,9 +40,10 @@ def checked(steps: Iterable[Step], dialect: Dialect, known: dict[Step, Step]) ->
     return tuple(known[step] for step in steps)
 
 
-def _look_at(step: Step, dialect: Dialect) -> Step:
+def _look_at(step: Step, dialect: Dialect, ledger: str | None) -> Step:
     body = step.body
-    script = inspect(body.read(), dialect.grammar, dialect.traits, origin=body.origin, transaction=body.transaction)
+    text, wanted = body.read(), body.transaction
+    script = inspect(text, dialect.grammar, dialect.traits, origin=body.origin, transaction=wanted, ledger=ledger)
     transactional = not script.no_transaction and (dialect.transactional_ddl or script.atomic)
     reason = None
     if step.direction == "up" and script.checksum != body.checksum:

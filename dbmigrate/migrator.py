@@ -269,7 +269,7 @@ class Migrator:
             step = Step(planning.find(begun.version, migrations), "up" if begun.action == "begin_up" else "down")
             if step.direction == "down" and step.migration.down is None:
                 raise TargetError(f"the down script of {step.migration} is gone. Restore it. Nothing was run")
-            (step,) = checked([step], self.dialect, {})
+            (step,) = checked([step], self.dialect, {}, self.ledger.table)
             check_resumable(run, step, begun, survey.journal)
             journalled(run, step, survey.history, begun, survey.journal)
             return Report(tuple(run.outcomes), time.monotonic() - began)
@@ -388,7 +388,7 @@ class Migrator:
 
     def _checked(self, steps: Sequence[Step], known: dict[Step, Step]) -> tuple[Step, ...]:
         """Return the steps, ready to run. Raises SourceError, and ConfigurationError if they cannot be one."""
-        ready = checked(steps, self.dialect, known)
+        ready = checked(steps, self.dialect, known, self.ledger.table)
         if self.transaction == "all":
             alone = [str(step) for step in ready if not step.transactional or script_of(step).foreign_keys_off]
             if alone:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 
 Direction = Literal["up", "down"]
-#: What a record says happened. `begin_*` opens a non-transactional step; `up`, `down` or `resolve_*` closes it.
-Action = Literal["up", "down", "begin_up", "begin_down", "baseline", "resolve_applied", "resolve_unapplied"]
 
 
 class Body(Protocol):
@@ -82,6 +80,7 @@ class Record:
     seq: int
     version: str
     name: str
+    #: What happened. `begin_*` opens a non-transactional step; `up`, `down` or `resolve_*` closes it.
     action: str
     #: Checksum and fingerprint of the up script, checksum of the down script, when this was recorded.
     checksum: str | None = None

@@ -21,6 +21,7 @@ ALGORITHM = "sha256:"
 _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*no-transaction\s*\Z")
 _SHORT, _FEW = 2048, 16  # characters and statements
+_WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME", "CREATE", "LOCK"}
 _DIRECTIVES = ("no-transaction", "foreign-keys=off")
 #: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart, nested ones too).
 _NOTHING = re.compile(rb"(?:\s|--[^\n]*+|/\*(?!M?!)[^*]*+\*++(?:[^/*][^*]*+\*++)*/|;)*")
@@ -160,13 +161,20 @@ def _directive(comment: str, *, head: bool) -> str | None:
 
 
 def inspect(
-    text: str, grammar: Grammar, traits_of: Callable[[Statement], Traits], *, origin: str, transaction: bool = True
+    text: str,
+    grammar: Grammar,
+    traits_of: Callable[[Statement], Traits],
+    *,
+    origin: str,
+    transaction: bool = True,
+    ledger: str | None = None,
 ) -> Script:
     """Look at a whole script before any of it runs, holding one statement at a time.
 
-    `transaction` is what a file beside the script says (metadata.toml). Nothing is raised: what is wrong with the
-    script is in `problems`, each with its line.
+    `transaction` is what a file beside the script says (metadata.toml), `ledger` the name of the table that the script
+    must not write to. Nothing is raised: what is wrong with the script is in `problems`, each with its line.
     """
+    ours = re.compile(rf"\b{ledger}(?:_journal)?\b", re.IGNORECASE) if ledger else None
     problems: list[Problem] = []
     whole = checksum(text.encode(errors="surrogatepass"))
     directives = _read_directives(text, grammar, origin, problems)
@@ -179,6 +187,9 @@ def inspect(
             last = statement.ordinal
             if kept is not None:
                 kept = [*kept, statement] if len(kept) < _FEW else None
+            if ours is not None and statement.head[0] in _WRITES and ours.search(statement.text):
+                reason = f"{statement.head[0]} on the ledger: only dbmigrate writes to it; GRANT is fine"
+                problems.append(Problem(origin, statement.line, reason))
             traits = traits_of(statement)
             if traits is PLAIN:
                 continue

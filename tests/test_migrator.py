@@ -19,6 +19,7 @@ from dbmigrate import (
     LedgerError,
     MemorySource,
     MigrationFailed,
+    MigrationInProgress,
     Migrator,
     Missing,
     NotCurrent,
@@ -901,3 +902,46 @@ def test_secrets_of_a_url_are_not_shown(postgresql: Database) -> None:
         Migrator(url, MemorySource(ALL)).upgrade()
     assert "s3cr3t" not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["TRUNCATE TABLE dbmigrate_ledger", "DROP TABLE dbmigrate_ledger_journal", "DELETE FROM DBMIGRATE_LEDGER"],
+)
+def test_migrations_do_not_write_to_the_ledger(database: Database, text: str) -> None:
+    """A script that writes to ledger or journal is refused with its line; one that grants reading it is not."""
+    with pytest.raises(SourceError, match=r"2_x.up:2: \w+ on the ledger"):
+        migrator(database, (USERS, sql_migration("2", "x", f"SELECT 1;\n{text}"))).upgrade()
+    assert database.tables() == []
+    if database.kind == "postgresql":
+        grant = sql_migration("2", "grant", "GRANT SELECT ON dbmigrate_ledger TO public")
+        assert ran(migrator(database, (USERS, grant)).upgrade()) == ["1_users up", "2_grant up"]
+
+
+def test_an_unfinished_step_is_dead_only_when_its_session_is(postgresql: Database, mariadb: Database) -> None:
+    """While the session that began a step is there, nobody goes on with it, or resolves it."""
+    number = {"postgresql": "SELECT pg_backend_pid()", "mariadb": "SELECT connection_id()"}
+    for database in (postgresql, mariadb):
+        head = "-- dbmigrate: no-transaction\n" if database.kind == "postgresql" else ""
+        text = f"{head}CREATE TABLE a (x INT);\n{{}};"
+        with pytest.raises(MigrationFailed):
+            migrator(database, [sql_migration("1", "x", text.format("DROP TABLE nowhere"))]).upgrade()
+        m = migrator(database, [sql_migration("1", "x", text.format("DROP TABLE a"))], acquire_timeout=0.3)
+        with database.connect() as alive:
+            cursor = alive.cursor()
+            cursor.execute(number[database.kind])
+            ((pid,),) = cursor.fetchall()
+            with database.engine().connect() as connection:
+                dialect = m.dialect
+                mine = dialect.session_id(connection)
+            assert mine is not None
+            start = mine.partition("@")[2]
+            if database.kind == "postgresql":
+                sql = f"SELECT extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = {pid}"
+                ((start,),) = database.query(sql)
+            database.execute(f"UPDATE dbmigrate_ledger SET session = '{pid}@{start}'")
+            with pytest.raises(MigrationInProgress, match="is still there"):
+                m.resume()
+            with pytest.raises(MigrationInProgress):
+                m.resolve("1", applied=False, reason="impatient")
+        assert ran(m.resume()) == ["1_x up"]

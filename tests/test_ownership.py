@@ -391,3 +391,18 @@ def test_reading_waits_for_a_writer(sqlite: Database) -> None:
         writer.execute("COMMIT")
         reader.join(10)
     assert done == [True]
+
+
+def test_progress_restarts_the_clock(postgresql: Database) -> None:
+    """A waiter is as patient as there is something to see: every new row of the ledger restarts its clock."""
+    steps = [sql_migration(str(i), "slow", f"INSERT INTO a SELECT {i} FROM pg_sleep(0.4)") for i in range(1, 8)]
+    postgresql.execute("CREATE TABLE a (x int)")
+    source = MemorySource(steps)
+    first = threading.Thread(target=Migrator(postgresql.url, source).upgrade)
+    first.start()
+    time.sleep(0.3)
+
+    Migrator(postgresql.url, source, acquire_timeout=1.5).upgrade()  # in all it waits for more than two seconds
+
+    first.join()
+    assert postgresql.query("SELECT x FROM a ORDER BY x") == [(i,) for i in range(1, 8)]
