@@ -260,13 +260,8 @@ class Migrator:
         is still there; otherwise what `upgrade` raises.
         """
         began = time.monotonic()
-        migrations = sound(self.source.load())
-        self._exists()
-        with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
-            self._dead(self._survey(connection, migrations, run.ledger), run)
-            survey = self._survey(connection, migrations, run.ledger)  # it may have ended meanwhile
-            begun = self._dead(survey, run)
-            step = Step(planning.find(begun.version, migrations), "up" if begun.action == "begin_up" else "down")
+        with self._dead_step() as (run, survey, begun):
+            step = Step(planning.find(begun.version, survey.migrations), "up" if begun.action == "begin_up" else "down")
             if step.direction == "down" and step.migration.down is None:
                 raise TargetError(f"the down script of {step.migration} is gone. Restore it. Nothing was run")
             (step,) = checked([step], self.dialect, {}, self.ledger.table)
@@ -309,18 +304,13 @@ class Migrator:
         Raises TargetError if that migration is not unfinished or that statement not in doubt, MigrationInProgress if
         the session that began it is still there; nothing is recorded then.
         """
-        migrations = sound(self.source.load())
-        self._exists()
-        with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
-            self._dead(self._survey(connection, migrations, run.ledger), run)
-            survey = self._survey(connection, migrations, run.ledger)  # it may have ended meanwhile
-            begun = self._dead(survey, run)
+        with self._dead_step() as (run, survey, begun):
             if begun.version != version:
                 raise TargetError(f"{version!r} is not unfinished; {begun} is. Nothing was recorded")
             with writing(run):
                 if statement is None:
                     action = "resolve_applied" if applied else "resolve_unapplied"
-                    known = next((m for m in migrations if m.version == version), None)
+                    known = next((m for m in survey.migrations if m.version == version), None)
                     mark = fingerprint_of(known, self.dialect) if known else None
                     _add(run, known or begun, action, survey.history, reason, mark)
                 else:
@@ -467,10 +457,16 @@ class Migrator:
             wait_for(run, lambda: not self.dialect.is_alive(run.connection, number), lambda: who)
         return begun
 
-    def _exists(self) -> None:
-        """Raise TargetError if there is no database, which a connection would create."""
-        if not self.dialect.exists(url_of(self.database)):
+    @contextmanager
+    def _dead_step(self) -> Generator[tuple[Run, _Survey, Record]]:
+        """Give a locked session, what is known in it, and the step that did not end and that nobody runs any more."""
+        migrations = sound(self.source.load())
+        if not self.dialect.exists(url_of(self.database)):  # a connection would create it
             raise TargetError("there is no database, so no step is unfinished. Nothing was run")
+        with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
+            self._dead(self._survey(connection, migrations, run.ledger), run)
+            survey = self._survey(connection, migrations, run.ledger)  # it may have ended meanwhile
+            yield run, survey, self._dead(survey, run)
 
     @contextmanager
     def _session(

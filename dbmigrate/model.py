@@ -68,7 +68,6 @@ class Migration:
     down: Body | None = None
 
     def __str__(self) -> str:
-        """Return version and name, as people write them."""
         return f"{self.version}_{self.name}"
 
 
@@ -101,7 +100,6 @@ class Record:
     down_sql: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        """Return version and name, as people write them."""
         return f"{self.version}_{self.name}"
 
 
@@ -130,7 +128,6 @@ class Finding:
     name: str
 
     def __str__(self) -> str:
-        """Say what is wrong and what to do."""
         return f"{self.version}_{self.name}"
 
 
@@ -139,7 +136,6 @@ class Edited(Finding):
     """The script of an applied migration is no longer the one that ran, in more than comments and space."""
 
     def __str__(self) -> str:
-        """Say what is wrong and what to do."""
         return (
             f"{self.version}_{self.name}: the script was edited after it was applied. Restore the file, and put the "
             "change into a new migration"
@@ -151,7 +147,6 @@ class Missing(Finding):
     """An applied migration is not in the source."""
 
     def __str__(self) -> str:
-        """Say what is wrong and what to do."""
         return f"{self.version}_{self.name}: applied, but not in the source. Restore its file"
 
 
@@ -160,7 +155,6 @@ class Ahead(Finding):
     """The database is ahead of this source: applied after all that it knows, with nothing pending."""
 
     def __str__(self) -> str:
-        """Say what is wrong and what to do."""
         return f"{self.version}_{self.name}: applied by a newer release. Deploy a release that knows it"
 
 
@@ -171,7 +165,6 @@ class OutOfOrder(Finding):
     applied: str
 
     def __str__(self) -> str:
-        """Say what is wrong and what to do."""
         return (
             f"{self.version}_{self.name}: pending, but it stands before {self.applied}, which is applied. Give it a "
             "newer version, or allow OutOfOrder"
@@ -192,7 +185,6 @@ class Unfinished(Finding):
     where: str | None = None
 
     def __str__(self) -> str:
-        """Say what is wrong and what to do."""
         what = (
             f"{self.version}_{self.name}: its {self.direction} script began and has not ended: it is running now, or "
             "was interrupted"
@@ -232,7 +224,6 @@ class Step:
         return body
 
     def __str__(self) -> str:
-        """Return migration and direction."""
         return f"{self.migration} {self.direction}"
 
 
@@ -249,7 +240,6 @@ class Plan:
     findings: tuple[Finding, ...] = ()
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to do."""
         return bool(self.steps)
 
 
@@ -272,7 +262,6 @@ class Report:
     seconds: float = 0.0
 
     def __bool__(self) -> bool:
-        """Tell whether anything ran."""
         return bool(self.outcomes)
 
 
@@ -290,7 +279,6 @@ class StatusEntry:
     finding: Finding | None = None
 
     def __str__(self) -> str:
-        """Return one line for people."""
         note = f"  ({type(self.finding).__name__})" if self.finding else ""
         return f"{self.state:<10} {self.version}_{self.name}{note}"
 

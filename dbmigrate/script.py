@@ -62,7 +62,6 @@ class Problem:
     reason: str
 
     def __str__(self) -> str:
-        """Return `origin:line: reason`, without control characters."""
         place = self.origin if self.line is None else f"{self.origin}:{self.line}"
         return printable(f"{place}: {self.reason}")
 
