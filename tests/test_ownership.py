@@ -348,7 +348,9 @@ def test_limits_are_the_databases_own(postgresql: Database, mariadb: Database, s
 
 def test_null_pool_engines_work(database: Database) -> None:
     """An engine without a pool is as good as any."""
-    success(database.engine(poolclass=NullPool))
+    engine = database.engine(poolclass=NullPool)
+    success(engine)
+    assert Migrator(engine, GOOD).status().is_current
 
 
 _SLOW = {
