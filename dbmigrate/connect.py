@@ -96,9 +96,9 @@ def session(  # noqa: PLR0913 - what Migrator was given
     """Make a connection ours: autocommit, limits, ledger, lock. At the end it is closed, or restored."""
     limits = (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout))
     settings = [sql for name, limit in limits if limit is not None for sql in dialect.limit(connection, name, limit)]
+    if dialect.is_disposable(connection):
+        connection.detach()  # so that closing it closes the session
     with dialect.session(connection, acquire_timeout):
-        if dialect.is_disposable(connection):
-            connection.detach()  # so that closing it closes the session
         for sql in settings:
             send(connection, sql)
         ledger = ledger.at(None, dialect)

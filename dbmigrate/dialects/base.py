@@ -94,7 +94,8 @@ class Dialect:
         `wait` is how long (seconds) the caller is ready to wait for another migrator. Raises ConfigurationError where
         migrating over this connection would not be safe.
         """
-        connection.execution_options(isolation_level="AUTOCOMMIT")
+        # Not as an execution option: the pool would undo that on a connection which is not this one any more.
+        connection.dialect.set_isolation_level(connection.connection.dbapi_connection, "AUTOCOMMIT")  # type: ignore[arg-type]
         yield
 
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
