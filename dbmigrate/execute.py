@@ -1,4 +1,4 @@
-"""Carry out a plan: the only loop that changes anything.
+"""Carry out a plan. Besides this loop only the one in journal.py changes anything.
 
 Laws of this file: what runs was decided before; a transactional step and its record commit together, any other step is
 journalled (journal.py); whatever goes wrong, the error says what is left in the database.

@@ -21,7 +21,8 @@ ALGORITHM = "sha256:"
 _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*no-transaction\s*\Z")
 _SHORT, _FEW = 2048, 16  # characters and statements
-_WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME", "CREATE", "LOCK"}
+_WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME"}
+_BEFORE_TARGET = {"INTO", "FROM", "TABLE", "IF", "EXISTS", "ONLY", "OR", "IGNORE", "REPLACE"}
 _DIRECTIVES = ("no-transaction", "foreign-keys=off")
 #: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart, nested ones too).
 _NOTHING = re.compile(rb"(?:\s|--[^\n]*+|/\*(?!M?!)[^*]*+\*++(?:[^/*][^*]*+\*++)*/|;)*")
@@ -173,7 +174,7 @@ def inspect(
     `transaction` is what a file beside the script says (metadata.toml), `ledger` the name of the table that the script
     must not write to. Nothing is raised: what is wrong with the script is in `problems`, each with its line.
     """
-    ours = re.compile(rf"\b{ledger}(?:_journal)?\b", re.IGNORECASE) if ledger else None
+    ours = {ledger.upper(), f"{ledger}_journal".upper()} if ledger else set[str]()
     problems: list[Problem] = []
     whole = checksum(text.encode(errors="surrogatepass"))
     directives = _read_directives(text, grammar, origin, problems)
@@ -186,8 +187,8 @@ def inspect(
             last = statement.ordinal
             if kept is not None:
                 kept = [*kept, statement] if len(kept) < _FEW else None
-            if ours is not None and statement.head[0] in _WRITES and ours.search(statement.text):
-                reason = f"{statement.head[0]} on the ledger: only dbmigrate writes to it; GRANT is fine"
+            if statement.head[0] in _WRITES and _target(statement) in ours:
+                reason = f"{statement.head[0]} on the ledger: only dbmigrate writes to it; to read it is fine"
                 problems.append(Problem(origin, statement.line, reason))
             traits = traits_of(statement)
             if traits is PLAIN:
@@ -238,6 +239,16 @@ def _unwrap(marked: list[tuple[Statement, Traits]], last: int) -> tuple[int, int
     if first in at and at[first].control == "begin" and last in at and at[last].control == "commit":
         first, last, wrapped = first + 1, last - 1, True
     return first, last, switched, wrapped
+
+
+def _target(statement: Statement) -> str:
+    """Return the table that a statement writes to, in upper case and without its schema, as far as its head tells."""
+    names = [word.strip('"`[]').upper() for word in statement.head[1:]]
+    while names and names[0] in _BEFORE_TARGET:
+        names.pop(0)
+    while names[1:2] == ["."]:
+        del names[:2]
+    return names[0] if names else ""
 
 
 def _misplaced(statement: Statement, traits: Traits) -> str:

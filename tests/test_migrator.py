@@ -945,3 +945,28 @@ def test_an_unfinished_step_is_dead_only_when_its_session_is(postgresql: Databas
             with pytest.raises(MigrationInProgress):
                 m.resolve("1", applied=False, reason="impatient")
         assert ran(m.resume()) == ["1_x up"]
+
+
+def test_a_migration_may_read_the_ledger_and_speak_of_it(database: Database) -> None:
+    """Only what writes to the ledger is refused: not a view of it, nor its name in a text."""
+    spoken = sql_migration(
+        "2",
+        "spoken",
+        "CREATE TABLE notes (t VARCHAR(99));\nINSERT INTO notes VALUES ('drop table dbmigrate_ledger');\n"
+        "CREATE VIEW seen AS SELECT version FROM dbmigrate_ledger;\n"
+        "INSERT INTO notes SELECT version FROM dbmigrate_ledger",
+    )
+    assert ran(migrator(database, (USERS, spoken)).upgrade()) == ["1_users up", "2_spoken up"]
+
+
+@pytest.mark.parametrize("table", ["main.dbmigrate_ledger", '"dbmigrate_ledger"', "IF EXISTS main . dbmigrate_ledger"])
+def test_the_ledger_is_known_by_any_spelling(sqlite: Database, table: str) -> None:
+    """A schema or quotes do not hide that it is the ledger."""
+    with pytest.raises(SourceError, match="DROP on the ledger"):
+        migrator(sqlite, [sql_migration("1", "x", f"DROP TABLE {table}")]).plan()
+
+
+def test_a_name_is_not_taken_for_a_function(postgresql: Database) -> None:
+    """An index whose name begins like something of the session's is built like any other."""
+    text = "-- dbmigrate: no-transaction\nCREATE INDEX CONCURRENTLY pg_temp_index ON users (id)"
+    assert len(migrator(postgresql, (USERS, sql_migration("2", "i", text))).upgrade().outcomes) == 2

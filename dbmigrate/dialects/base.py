@@ -89,7 +89,7 @@ class Dialect:
         connection: Connection,
         wait: float,  # noqa: ARG002
     ) -> Generator[None]:
-        """Put the session into autocommit, and back at the end on every path.
+        """Put the session into autocommit. It is closed at the end, or, where it cannot be, restored on every path.
 
         `wait` is how long (seconds) the caller is ready to wait for another migrator. Raises ConfigurationError where
         migrating over this connection would not be safe.

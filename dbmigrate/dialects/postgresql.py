@@ -50,7 +50,7 @@ _STRINGS = Traits(
 _ENCODING = Traits(
     refused="scripts are sent as UTF-8, and another client encoding would garble them: write UTF8, or leave it out"
 )
-_TOUCHY = re.compile("set_config|pg_advisory_unlock|standard_conforming_strings|pg_temp", re.IGNORECASE)
+_TOUCHY = re.compile(r"\b(?:pg_advisory_unlock|(?:set_config|standard_conforming_strings|pg_temp)\b)", re.IGNORECASE)
 _LOCK_SQL = "(('x' || '{key}')::bit(64)::bigint)"
 
 
@@ -75,9 +75,9 @@ class PostgreSQL(Dialect):
             return PLAIN if "TO" in head else _OTHER
         if first == "PREPARE":
             return _OTHER if second == "TRANSACTION" else _LOST
-        if first in ("SELECT", "WITH", "DO", "CALL", "EXECUTE", "VALUES"):
-            if first in ("DO", "CALL", "EXECUTE"):
-                return _UNKNOWN
+        if first in ("DO", "CALL", "EXECUTE"):
+            return _UNKNOWN
+        if first in ("SELECT", "WITH", "VALUES"):
             return _CALLS
         if first in ("SET", "RESET"):
             return _settings(statement)
