@@ -7,7 +7,7 @@ execute.py.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,21 +25,17 @@ class Body(Protocol):
     @property
     def origin(self) -> str:
         """What to call it in messages: a path, a resource."""
-        ...
 
     @property
     def checksum(self) -> str:
         """SHA-256 of its bytes (without byte order mark, CRLF as LF), with its tag; of an up script, when loaded."""
-        ...
 
     @property
     def transaction(self) -> bool:
         """False if a file beside it (metadata.toml) says that it must not run in a transaction."""
-        ...
 
     def read(self) -> str:
         """Return its text. Raises SourceError if it cannot be read."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +53,22 @@ class TextBody:
 
 
 @dataclass(frozen=True, slots=True)
-class Migration:
-    """One versioned change of a schema."""
-
+class _Named:
     #: An opaque string; the order of versions is the source's business.
     version: str
     name: str
-    up: Body
-    #: None: it cannot be taken back.
-    down: Body | None = None
 
     def __str__(self) -> str:
         return f"{self.version}_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration(_Named):
+    """One versioned change of a schema."""
+
+    up: Body
+    #: None: it cannot be taken back.
+    down: Body | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,41 +121,35 @@ class JournalEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(_Named):
     """A disagreement between source and ledger."""
 
-    version: str
-    name: str
+    #: What it is, and what to do about it.
+    advice: ClassVar[str] = ""
 
     def __str__(self) -> str:
-        return f"{self.version}_{self.name}"
+        return f"{self.version}_{self.name}: {self.advice.format(self)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Edited(Finding):
     """The script of an applied migration is no longer the one that ran, in more than comments and space."""
 
-    def __str__(self) -> str:
-        return (
-            f"{self.version}_{self.name}: the script was edited after it was applied. Restore the file, and put the "
-            "change into a new migration"
-        )
+    advice = "the script was edited after it was applied. Restore the file, and put the change into a new migration"
 
 
 @dataclass(frozen=True, slots=True)
 class Missing(Finding):
     """An applied migration is not in the source."""
 
-    def __str__(self) -> str:
-        return f"{self.version}_{self.name}: applied, but not in the source. Restore its file"
+    advice = "applied, but not in the source. Restore its file"
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead(Finding):
     """The database is ahead of this source: applied after all that it knows, with nothing pending."""
 
-    def __str__(self) -> str:
-        return f"{self.version}_{self.name}: applied by a newer release. Deploy a release that knows it"
+    advice = "applied by a newer release. Deploy a release that knows it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +157,7 @@ class OutOfOrder(Finding):
     """A pending migration stands before one that is applied already."""
 
     applied: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.version}_{self.name}: pending, but it stands before {self.applied}, which is applied. Give it a "
-            "newer version, or allow OutOfOrder"
-        )
+    advice = "pending, but it stands before {0.applied}, which is applied. Give it a newer version, or allow OutOfOrder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +255,9 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusEntry:
+class StatusEntry(_Named):
     """One migration, as source and ledger see it."""
 
-    version: str
-    name: str
     state: Literal["applied", "pending", "unfinished"]
     #: None: the source does not know it.
     migration: Migration | None

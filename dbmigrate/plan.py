@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Literal
 
 from dbmigrate.errors import LedgerError, TargetError
 from dbmigrate.model import Ahead, Edited, Finding, Missing, OutOfOrder, Status, StatusEntry, Step, Unfinished
@@ -73,7 +74,11 @@ def fold(records: Iterable[Record]) -> History:
     for record in records:
         if record.chain is not None:
             if record.seq != seq + 1 or record.chain != chain_of(chain, record):
-                raise LedgerError(_tampered(record, seq))
+                what = "was edited" if record.seq == seq + 1 else f"does not follow record {seq}: a record was deleted"
+                raise LedgerError(
+                    f"the ledger's record {record.seq} ({record}, {record.action}) {what}, or one before it was. The "
+                    "ledger is append-only; restore it from a backup of the table. Nothing was run"
+                )
             chain = record.chain
         seq = record.seq
         if record.action in ("up", "baseline", "resolve_applied"):
@@ -91,14 +96,6 @@ def fold(records: Iterable[Record]) -> History:
                 "dbmigrate does not know. Upgrade dbmigrate; nothing was run"
             )
     return History(applied, unfinished, seq, chain)
-
-
-def _tampered(record: Record, last: int) -> str:
-    what = "was edited" if record.seq == last + 1 else f"does not follow record {last}: a record was deleted"
-    return (
-        f"the ledger's record {record.seq} ({record}, {record.action}) {what}, or one before it was. The ledger is "
-        "append-only; restore it from a backup of the table. Nothing was run"
-    )
 
 
 def changed(migrations: Iterable[Migration], history: History) -> tuple[Migration, ...]:
@@ -126,9 +123,10 @@ def compare(
     known = {m.version for m in migrations}
     begun = history.unfinished.version if history.unfinished else None
     pending = [m for m in migrations if m.version not in applied]  # what began is not done
-    findings += [
-        Edited(m.version, m.name) for m in changed(migrations, history) if _is_edited(m, history, fingerprints)
-    ]
+    for m in changed(migrations, history):
+        recorded = applied[m.version].fingerprint
+        if recorded is None or recorded != fingerprints.get(m.version):
+            findings.append(Edited(m.version, m.name))
     unknown = [record for version, record in applied.items() if version not in known]
     if unknown:
         newest = max((r.seq for v, r in applied.items() if v in known), default=None)
@@ -145,11 +143,6 @@ def compare(
     if history.unfinished is not None:
         findings.append(unfinished(history.unfinished, journal))
     return tuple(findings)
-
-
-def _is_edited(migration: Migration, history: History, fingerprints: Mapping[str, str]) -> bool:
-    recorded = history.applied[migration.version].fingerprint
-    return recorded is None or recorded != fingerprints.get(migration.version)
 
 
 def unfinished(record: Record, journal: Sequence[JournalEntry]) -> Unfinished:
@@ -207,13 +200,9 @@ def downgrade_steps(
         target = find(to, migrations)
         place = {m.version: i for i, m in enumerate(migrations)}
         since = history.applied[to].seq if to in history.applied else -1
-        chosen = _after(newest_first, place, place[target.version], since)
+        last = place[target.version]  # what the source does not know counts by when it ran
+        chosen = [r for r in newest_first if (place[r.version] > last if r.version in place else r.seq > since)]
     return tuple(Step(m, "down") for m in _reversible(chosen, migrations))
-
-
-def _after(records: Iterable[Record], place: Mapping[str, int], target: int, since: int) -> list[Record]:
-    """Return the records of what stands after the target; what the source does not know counts by when it ran."""
-    return [r for r in records if (place[r.version] > target if r.version in place else r.seq > since)]
 
 
 def _reversible(records: Sequence[Record], migrations: Sequence[Migration]) -> list[Migration]:
@@ -241,30 +230,21 @@ def make_status(
 ) -> Status:
     """Return every migration that source or ledger knows: the source's order, unknown ones behind what ran before."""
     by_version = {finding.version: finding for finding in findings}
-    begun = history.unfinished
-    known = {m.version for m in migrations}
-    strangers: dict[str | None, list[Record]] = {}
-    behind: str | None = None
+    place = {m.version: i for i, m in enumerate(migrations)}
+    rows: list[tuple[int, int, Migration | Record]] = [(i, 0, m) for i, m in enumerate(migrations)]
+    begun, behind = history.unfinished, -1
     for version, record in history.applied.items():
-        if version in known:
-            behind = version
-        else:
-            strangers.setdefault(behind, []).append(record)
-
-    def entry(version: str, name: str, migration: Migration | None, since: Record | None) -> StatusEntry:
-        finding = by_version.get(version)
-        if begun is not None and begun.version == version:
-            return StatusEntry(version, name, "unfinished", migration, begun, finding)
-        return StatusEntry(version, name, "applied" if since else "pending", migration, since, finding)
-
-    def unknown(version: str | None) -> list[StatusEntry]:
-        found = strangers.get(version, ())
-        return [entry(r.version, r.name, None, r) for r in found]
-
-    entries = unknown(None)
-    for m in migrations:
-        entries.append(entry(m.version, m.name, m, history.applied.get(m.version)))
-        entries += unknown(m.version)
-    if begun is not None and begun.version not in known and begun.version not in history.applied:
-        entries.append(entry(begun.version, begun.name, None, None))
+        behind = place.get(version, behind)
+        if version not in place:
+            rows.append((behind, record.seq, record))
+    if begun is not None and begun.version not in place and begun.version not in history.applied:
+        rows.append((len(migrations), begun.seq, begun))
+    entries: list[StatusEntry] = []
+    for *_, about in sorted(rows, key=itemgetter(0, 1)):
+        since = history.applied.get(about.version)
+        state: Literal["applied", "pending", "unfinished"] = "applied" if since else "pending"
+        if begun is not None and begun.version == about.version:
+            since, state = begun, "unfinished"
+        known = migrations[place[about.version]] if about.version in place else None
+        entries.append(StatusEntry(about.version, about.name, state, known, since, by_version.get(about.version)))
     return Status(tuple(entries), findings, tolerate(findings, allow))

@@ -7,6 +7,7 @@ so it comes in as a function (`traits_of`); what follows from it for the whole s
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 ALGORITHM = "sha256:"
 
 _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
-_SQLX_DIRECTIVE = re.compile(r"--[ \t]*no-transaction\s*\Z")
+_SQLX_DIRECTIVE = re.compile(r"--[ \t]*(?P<word>no-transaction)\s*\Z")
 _SHORT, _FEW = 2048, 16  # characters and statements
 _WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME"}
 _BEFORE_TARGET = {"INTO", "FROM", "TABLE", "IF", "EXISTS", "ONLY", "OR", "IGNORE", "REPLACE"}
@@ -127,21 +128,26 @@ def is_blank(data: bytes) -> bool:
     return found is not None and found.end() == len(data)
 
 
-def fingerprint(text: str, grammar: Grammar) -> str:
+def fingerprint(text: str, grammar: Grammar, directives: list[tuple[str, int, bool]] | None = None) -> str:
     """Return SHA-256 over the tokens, without space and comments but with directives, with its tag.
 
-    Raises ScriptError as `tokens` does.
+    What the comments direct is added to `directives`: word, offset, whether it stands above the first statement. Raises
+    ScriptError as `tokens` does.
     """
     digest = sha256()
     head = True
-    for kind, piece, _ in tokens(text, grammar):
+    for kind, piece, place in tokens(text, grammar):
         if kind == "space":
             continue
         if kind == "comment":
-            word = _directive(piece, head=head)
-            if word is None:
+            # SQLx's form directs only above the first statement
+            found = (head and _SQLX_DIRECTIVE.match(piece)) or _DIRECTIVE.match(piece)
+            if not found:
                 continue
-            said = f"-- dbmigrate: {word}"
+            piece = found["word"]  # noqa: PLW2901
+            if directives is not None:
+                directives.append((piece, place, head))
+            said = f"-- dbmigrate: {piece}"
         elif kind == "command":
             said = " ".join(piece.split())
         else:
@@ -150,14 +156,6 @@ def fingerprint(text: str, grammar: Grammar) -> str:
         digest.update(said.encode())
         digest.update(b"\0")
     return ALGORITHM + digest.hexdigest()
-
-
-def _directive(comment: str, *, head: bool) -> str | None:
-    """Return what a comment directs; SQLx's form does so only above the first statement."""
-    if head and _SQLX_DIRECTIVE.match(comment):
-        return "no-transaction"
-    found = _DIRECTIVE.match(comment)
-    return found["word"] if found else None
 
 
 def inspect(
@@ -177,7 +175,11 @@ def inspect(
     ours = {ledger.upper(), f"{ledger}_journal".upper()} if ledger else set[str]()
     problems: list[Problem] = []
     whole = checksum(text.encode(errors="surrogatepass"))
-    directives = _read_directives(text, grammar, origin, problems)
+    directives: list[tuple[str, int, bool]] = []
+    mark = ""
+    with suppress(ScriptError):  # `statements` meets the same error, and reports it
+        mark = fingerprint(text, grammar, directives)
+    problems += _wrong_directives(text, origin, directives)
     marked: list[tuple[Statement, Traits]] = []
     atomic, changes, last, off = True, False, 0, False
     outside: Statement | None = None
@@ -200,11 +202,11 @@ def inspect(
             outside = outside or (statement if traits.outside else None)
             atomic = atomic and traits.atomic
             changes = changes or traits.session is not None
-        mark = fingerprint(text, grammar)
     except ScriptError as error:
         problems.append(Problem(origin, error.line, error.reason))
-        return Script(whole, "", 1, last, not transaction, off, atomic, changes, tuple(problems))
-    no_transaction = not transaction or "no-transaction" in directives
+        return Script(whole, mark, 1, last, not transaction, off, atomic, changes, tuple(problems))
+    words = {word for word, _, _ in directives}
+    no_transaction = not transaction or "no-transaction" in words
     first, last, switched, wrapped = _unwrap(marked, last)
     if outside is not None and not no_transaction:
         reason = (
@@ -218,7 +220,7 @@ def inspect(
     for statement, traits in marked:
         if first <= statement.ordinal <= last and traits.foreign_keys != "check":
             problems.append(Problem(origin, statement.line, _misplaced(statement, traits)))
-    off = switched or "foreign-keys=off" in directives
+    off = switched or "foreign-keys=off" in words
     if off and no_transaction:
         reason = "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two"
         problems.append(Problem(origin, None, reason))
@@ -263,31 +265,13 @@ def _misplaced(statement: Statement, traits: Traits) -> str:
     )
 
 
-def _read_directives(text: str, grammar: Grammar, origin: str, problems: list[Problem]) -> set[str]:
-    """Return the directives at the head of a script; unknown and misplaced ones are problems."""
-    if "dbmigrate:" not in text and "no-transaction" not in text:
-        return set()
-    found: set[str] = set()
-    head = True
-    try:
-        for kind, piece, place in tokens(text, grammar):
-            if kind != "comment":
-                head = head and kind == "space"
-                continue
-            word = _directive(piece, head=head)
-            if word is None:
-                continue
-            line = position(text, place)[0]
-            if word not in _DIRECTIVES:
-                names = " and ".join(map(repr, _DIRECTIVES))
-                problems.append(Problem(origin, line, f"unknown directive {word!r}; there are {names}"))
-            elif not head:
-                problems.append(Problem(origin, line, f"the directive {word!r} must stand above the first statement"))
-            else:
-                found.add(word)
-    except ScriptError:
-        return found  # `statements` meets the same error, and reports it
-    return found
+def _wrong_directives(text: str, origin: str, directives: list[tuple[str, int, bool]]) -> Iterator[Problem]:
+    for word, place, head in directives:
+        line = position(text, place)[0]
+        if word not in _DIRECTIVES:
+            yield Problem(origin, line, f"unknown directive {word!r}; there are {' and '.join(map(repr, _DIRECTIVES))}")
+        elif not head:
+            yield Problem(origin, line, f"the directive {word!r} must stand above the first statement")
 
 
 def selected(text: str, grammar: Grammar, script: Script) -> Iterator[Statement]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dbmigrate.errors import SourceError
 from dbmigrate.layouts import layout as find_layout
-from dbmigrate.layouts.folder import open_folder
+from dbmigrate.layouts.folder import UNFIT, fits, open_folder
 from dbmigrate.model import Migration, TextBody
 from dbmigrate.plan import BASE
 from dbmigrate.script import Problem, checksum, decode, is_blank
@@ -16,10 +16,9 @@ from dbmigrate.script import Problem, checksum, decode, is_blank
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
+    from importlib.resources.abc import Traversable
 
     from dbmigrate.model import Body
-
-_LONGEST = 255  # characters of a version or name; the ledger's columns hold that many
 
 
 class Source(Protocol):
@@ -32,7 +31,6 @@ class Source(Protocol):
         script need not be read before that.
         Raise SourceError with everything that is wrong at once; touch no database.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,15 @@ class FilesystemSource:
         Raises SourceError with everything that is wrong with the folder at once: names, versions,
         encodings.
         """
-        read, path = find_layout(self.layout), Path(self.path)
-        migrations, problems = read(open_folder(path, str(path)))
-        return _unless([*problems, *_misnamed(migrations)], migrations)
+        return read_folder(Path(self.path), str(Path(self.path)), self.layout)
+
+
+def read_folder(node: Traversable, origin: str, layout: str) -> Sequence[Migration]:
+    """Return the migrations of a folder, called `origin` in messages. Raises SourceError with all that is wrong."""
+    migrations, problems = find_layout(layout)(open_folder(node, origin))
+    if problems:
+        raise SourceError(problems)
+    return migrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,38 +101,21 @@ def sound(migrations: Sequence[Migration], problems: Iterable[Problem] = ()) -> 
 
     Raises SourceError with what is wrong, behind the problems that are known already.
     """
-    found = [*problems, *_misnamed(migrations)]
-    if len({m.version for m in migrations} | {BASE}) <= len(migrations):
-        seen: dict[str, Migration] = {}
-        for m in migrations:
-            if m.version in seen or m.version == BASE:
-                taken = (
-                    "is the word for none of them"
-                    if m.version == BASE
-                    else f"is there twice: {seen[m.version]} and {m}"
-                )
-                found.append(Problem(m.up.origin, None, f"version {m.version} {taken}. Change it"))
-            seen[m.version] = m
-    return _unless(found, migrations)
-
-
-def _misnamed(migrations: Sequence[Migration]) -> list[Problem]:
-    """Say which versions and names a ledger cannot hold, or would hold and forge a line with."""
-    return [
-        Problem(m.up.origin, None, f"the {what} must have 1 to {_LONGEST} printable characters: rename it")
-        for m in migrations
-        if (what := "version" if not _fits(m.version) else "name" if not _fits(m.name) else None)
-    ]
-
-
-def _unless(problems: Sequence[Problem], migrations: Sequence[Migration]) -> Sequence[Migration]:
-    if problems:
-        raise SourceError(problems)
+    found, seen = list(problems), dict[str, Migration]()
+    for m in migrations:
+        reason = None
+        if wrong := [what for what in ("version", "name") if not fits(getattr(m, what))]:
+            reason = f"the {' and the '.join(wrong)} {UNFIT}"
+        elif m.version == BASE:
+            reason = f"version {BASE} is the word for none of them. Change it"
+        elif m.version in seen:
+            reason = f"version {m.version} is there twice: {seen[m.version]} and {m}. Change it"
+        if reason is not None:
+            found.append(Problem(m.up.origin, None, reason))
+        seen[m.version] = m
+    if found:
+        raise SourceError(found)
     return migrations
-
-
-def _fits(text: str) -> bool:
-    return 0 < len(text) <= _LONGEST and text.isprintable()
 
 
 def sql_migration(version: str, name: str, up: str, down: str | None = None) -> Migration:

@@ -40,11 +40,9 @@ from dbmigrate import (
 )
 from dbmigrate.check import checked
 from dbmigrate.dialects import dialect_for
-from dbmigrate.layouts import native
-from dbmigrate.layouts.folder import open_folder
 from dbmigrate.model import Migration, Step, TextBody
 from dbmigrate.script import inspect
-from dbmigrate.source import _misnamed, _unless  # pyright: ignore[reportPrivateUsage]
+from dbmigrate.source import read_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,8 +102,7 @@ class Tree(Traversable):
 
 def load(node: Traversable | Mapping[str, Any]) -> Sequence[Migration]:
     """Load the migrations of anything that is like a folder."""
-    migrations, problems = native.read(open_folder(node if isinstance(node, Traversable) else Tree(node), "m"))
-    return _unless([*problems, *_misnamed(migrations)], migrations)
+    return read_folder(node if isinstance(node, Traversable) else Tree(node), "m", "native")
 
 
 def look_at(migration: Migration) -> None:
@@ -542,10 +539,10 @@ def test_all_problems_are_reported_together() -> None:
         f"3_c/more.sql: {_STRAY}",
         "4_d.up.sql.sql: two suffixes: leave one of them out",
         "4_d.up.sql.sql: there is no statement in it: write one, or delete the file",
-        "5_e\\n.sql: '5_e\\n.sql' and '5_f\\n.down.sql' are no pair: give the up script the suffix .up.sql",
-        "6_f.SQL: write the suffix in lower case: .sql",
         f"5_e\\n.sql: {_UNPRINTABLE}",
+        "5_e\\n.sql: '5_e\\n.sql' and '5_f\\n.down.sql' are no pair: give the up script the suffix .up.sql",
         f"5_f\\n.down.sql: {_UNPRINTABLE}",
+        "6_f.SQL: write the suffix in lower case: .sql",
     ] == problems(lambda: load(files))
 
 
@@ -762,10 +759,10 @@ def test_memory_source_reports_all_problems_together() -> None:
         "1_b.up: there is no statement in it",
         "2_c.up: NUL byte in line 1: save the file as UTF-8 text",
         "2_c.down: not UTF-8 in line 1 (byte 0xed): save the file as UTF-8",
+        "1_b.up: version 1 is there twice: 1_a and 1_b. Change it",
         "_d.up: the version must have 1 to 255 printable characters: rename it",
         f"3_e\n.up: {_UNPRINTABLE}",
         f"{'4' * 256}_f.up: the version must have 1 to 255 printable characters: rename it",
-        "1_b.up: version 1 is there twice: 1_a and 1_b. Change it",
     ] == problems(source.load)
 
 

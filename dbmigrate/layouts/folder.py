@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 # Binary, or Windows would change the line ends. Not blocking, for a file may have become a named pipe since the folder
 # was listed.
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-
-
 _CHUNK = 1 << 16
 _MARK = b"\xef\xbb\xbf"
+_LONGEST = 255  # characters of a version or name; the ledger's columns hold that many
+UNFIT = f"must have 1 to {_LONGEST} printable characters: rename it"
 
 
 class Entry(NamedTuple):
@@ -54,11 +54,11 @@ class Entry(NamedTuple):
 
 
 class Folder:
-    """A folder of migrations, as a layout sees it; the kinds of folders are below."""
+    """A folder of migrations, in a package or an archive: any Traversable."""
 
-    def __init__(self, origin: str) -> None:
-        """Take what to call it in messages."""
-        self.origin = _escaped(origin)
+    def __init__(self, node: Traversable, origin: str) -> None:
+        """Take the folder, and what to call it in messages."""
+        self._node, self.origin = node, _escaped(origin)
 
     def entries(self) -> list[Entry]:
         """Return what is in the folder, in no order. Raises SourceError if it cannot be read."""
@@ -74,28 +74,30 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file in the folder."""
-        raise NotImplementedError
+        return self._node.joinpath(name).read_bytes()
 
     def folder(self, name: str) -> Folder:
         """Return a folder in the folder."""
-        raise NotImplementedError
+        return Folder(self._node.joinpath(name), f"{self.origin}/{name}")
 
     def _list(self) -> list[Entry]:
-        raise NotImplementedError
+        if not self._node.is_dir():
+            raise NotADirectoryError if self._node.is_file() else FileNotFoundError
+        return [Entry(node.name, self, node.is_dir()) for node in self._node.iterdir()]
 
 
 def open_folder(node: Traversable, origin: str) -> Folder:
     """Return the folder of migrations at a path, in a package or in an archive."""
-    return _Directory(str(node), origin) if isinstance(node, Path) else _Resource(node, origin)
+    return _Directory(node, origin) if isinstance(node, Path) else Folder(node, origin)
 
 
 class _Directory(Folder):
     """A real directory. A relative path counts from the working directory when it is listed."""
 
-    def __init__(self, path: str, origin: str, root: str = "") -> None:
+    def __init__(self, path: Path, origin: str, root: str = "") -> None:
         """Take, for a folder in a folder, the real path that links must stay below."""
-        super().__init__(origin)
-        self._path, self._root = path, root
+        super().__init__(path, origin)
+        self._path, self._root = str(path), root
 
     def _list(self) -> list[Entry]:
         if not self._root:
@@ -113,27 +115,7 @@ class _Directory(Folder):
         return _read_file(f"{self._path}/{name}")
 
     def folder(self, name: str) -> Folder:
-        return _Directory(f"{self._path}/{name}", f"{self.origin}/{name}", self._root)
-
-
-class _Resource(Folder):
-    """A folder in a package or an archive: any Traversable."""
-
-    def __init__(self, node: Traversable, origin: str) -> None:
-        """Take the folder itself."""
-        super().__init__(origin)
-        self._node = node
-
-    def _list(self) -> list[Entry]:
-        if not self._node.is_dir():
-            raise NotADirectoryError if self._node.is_file() else FileNotFoundError
-        return [Entry(node.name, self, node.is_dir()) for node in self._node.iterdir()]
-
-    def read(self, name: str) -> bytes:
-        return self._node.joinpath(name).read_bytes()
-
-    def folder(self, name: str) -> Folder:
-        return _Resource(self._node.joinpath(name), f"{self.origin}/{name}")
+        return _Directory(Path(self._path, name), f"{self.origin}/{name}", self._root)
 
 
 def _look(item: os.DirEntry[str], root: str) -> tuple[bool, str | None]:
@@ -155,12 +137,10 @@ def _look(item: os.DirEntry[str], root: str) -> tuple[bool, str | None]:
 def _read_file(path: str) -> bytes:
     descriptor = os.open(path, _FLAGS)
     try:
-        parts: list[bytes] = []
-        part = os.read(descriptor, _CHUNK)
-        while len(part) == _CHUNK:  # a file gives less only at its end
-            parts.append(part)
-            part = os.read(descriptor, _CHUNK)
-        return b"".join((*parts, part)) if parts else part
+        parts = [os.read(descriptor, _CHUNK)]
+        while len(parts[-1]) == _CHUNK:  # a file gives less only at its end
+            parts.append(os.read(descriptor, _CHUNK))
+        return b"".join(parts)
     finally:
         os.close(descriptor)
 
@@ -180,20 +160,11 @@ def text_of(entry: Entry) -> tuple[bytes, str, str | None]:
 class FileBody:
     """A script in a file, read anew each time."""
 
-    folder: Folder = field(repr=False, compare=False)
-    name: str
+    origin: str
     #: None: nobody has read it yet.
     known: str | None
     transaction: bool
-
-    @property
-    def _entry(self) -> Entry:
-        return Entry(self.name, self.folder, is_folder=False)
-
-    @property
-    def origin(self) -> str:
-        """What to call it in messages."""
-        return self._entry.origin
+    entry: Entry = field(repr=False, compare=False)
 
     @property
     def checksum(self) -> str:
@@ -202,7 +173,7 @@ class FileBody:
 
     def read(self) -> str:
         """Return the text. Raises SourceError if it cannot be read."""
-        _, text, defect = text_of(self._entry)
+        _, text, defect = text_of(self.entry)
         if defect is not None:
             raise SourceError([Problem(self.origin, None, defect)])
         return text
@@ -218,7 +189,7 @@ def up_body(entry: Entry, problems: list[Problem], *, transaction: bool = True) 
         defect = "there is no statement in it: write one, or delete the file"
     if defect is not None:
         problems.append(Problem(entry.origin, None, defect))
-    return FileBody(entry.parent, entry.name, checksum(data), transaction)
+    return FileBody(entry.origin, checksum(data), transaction, entry)
 
 
 def down_body(entry: Entry, problems: list[Problem], *, transaction: bool = True) -> FileBody | None:
@@ -226,7 +197,7 @@ def down_body(entry: Entry, problems: list[Problem], *, transaction: bool = True
     if entry.defect is not None:
         problems.append(Problem(entry.origin, None, entry.defect))
         return None
-    return FileBody(entry.parent, entry.name, None, transaction)
+    return FileBody(entry.origin, None, transaction, entry)
 
 
 def unreadable(body: Body) -> Sequence[Problem]:
@@ -241,6 +212,11 @@ def unreadable(body: Body) -> Sequence[Problem]:
 def _unreadable(error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) else None
     return f"cannot be read: {reason or str(error) or type(error).__name__}"
+
+
+def fits(text: str) -> bool:
+    """Tell whether a ledger can hold this version or name, and a message show it."""
+    return 0 < len(text) <= _LONGEST and text.isprintable()
 
 
 def _escaped(text: str) -> str:

@@ -18,7 +18,7 @@ import tomllib
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigrate.errors import SourceError
-from dbmigrate.layouts.folder import down_body, text_of, unreadable, up_body
+from dbmigrate.layouts.folder import UNFIT, down_body, fits, text_of, unreadable, up_body
 from dbmigrate.model import Migration
 from dbmigrate.script import Problem
 
@@ -55,6 +55,8 @@ def read(folder: Folder) -> tuple[list[Migration], list[Problem]]:
         piece = (_folder if entry.is_folder else _script)(entry, problems)
         if piece is not None:
             pieces.setdefault(int(piece.version), []).append(piece)
+            if not fits(piece.name):
+                problems.append(Problem(entry.origin, None, f"the name {UNFIT}"))
     migrations: list[Migration] = []
     for version in sorted(pieces):
         migrations += _put_together(pieces[version], problems)
