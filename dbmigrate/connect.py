@@ -8,29 +8,24 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, MigrationError
-from dbmigrate.run import PATIENCE, Run, locked, writing
+from dbmigrate.run import PATIENCE, wait_for, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
-    from dbmigrate.dialects import Dialect
-    from dbmigrate.ledger import TableLedger
-    from dbmigrate.model import Event, Outcome
+    from sqlalchemy.engine import Connection
 
-
-def url_of(database: URL | Engine) -> URL:
-    """Return the URL of a database."""
-    return database.url if isinstance(database, Engine) else database
+    from dbmigrate.run import Run
 
 
 @contextmanager
@@ -52,8 +47,8 @@ def engine_of(database: URL | Engine) -> Generator[Engine]:
 
 
 @contextmanager
-def connect(engine: Engine) -> Generator[Connection]:
-    """Give a connection.
+def connect(engine: Engine, run: Run) -> Generator[Connection]:
+    """Give a connection to a run.
 
     Raises ConfigurationError if there is none to be had, and MigrationError if the database fails between steps: when
     it is asked for the lock, for one. What a step fails with has its own error.
@@ -65,6 +60,7 @@ def connect(engine: Engine) -> Generator[Connection]:
         place = engine.url.set(password=None, query={}).render_as_string()
         raise ConfigurationError(f"cannot connect to {place}: {text}. Nothing was run") from error
     with connection:
+        run.connection, run.lost = connection, False
         try:
             yield connection
         except DBAPIError as error:
@@ -82,35 +78,39 @@ def _without_secrets(message: str, url: URL) -> str:
 
 
 @contextmanager
-def session(  # noqa: PLR0913 - what Migrator was given
-    connection: Connection,
-    dialect: Dialect,
-    ledger: TableLedger,
-    emit: Callable[[Event], None],
-    *,
-    acquire_timeout: float,
-    lock_timeout: float | None,
-    statement_timeout: float | None,
-    outcomes: list[Outcome],
-) -> Generator[Run]:
-    """Make a connection ours: autocommit, limits, ledger, lock. At the end it is closed, or restored."""
-    limits = (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout))
-    settings = [sql for name, limit in limits if limit is not None for sql in dialect.limit(connection, name, limit)]
+def session(run: Run) -> Generator[None]:
+    """Make the connection of a run ours: autocommit, limits, ledger, lock. At the end it is closed, or restored.
+
+    Whoever waits for the lock holds no transaction. Raises MigrationInProgress when nobody made progress for
+    `acquire_timeout` seconds.
+    """
+    connection, dialect, settings = run.connection, run.dialect, run.settings
+    limits = [
+        sql
+        for name in ("lock_timeout", "statement_timeout")
+        if (seconds := getattr(settings, name)) is not None
+        for sql in dialect.limit(connection, name, seconds)
+    ]
     if dialect.is_disposable(connection):
         connection.detach()  # so that closing it closes the session
-    with dialect.session(connection, acquire_timeout):
-        for sql in settings:
+    with dialect.session(connection, settings.acquire_timeout):
+        for sql in limits:
             send(connection, sql)
-        ledger = ledger.at(None, dialect)
-        if ledger.schema is None:
-            ledger = ledger.at(dialect.home(connection, ledger.table), dialect)
-        number = dialect.session_id(connection)
-        run = Run(connection, dialect, ledger, emit, acquire_timeout, _who(), number, outcomes=outcomes)
-        with locked(run, dialect.lock_key(ledger.schema, ledger.table)):
-            run.head = ledger.head(connection)
+        if run.ledger.schema is None:
+            run.ledger = run.ledger.at(dialect.home(connection, run.ledger.table), dialect)
+        run.session, run.applied_by = dialect.session_id(connection), run.applied_by or _who()
+        key = dialect.lock_key(run.ledger.schema, run.ledger.table)
+        if not dialect.begin_is_the_lock:
+            wait_for(run, lambda: dialect.try_lock(connection, key), lambda: dialect.holder(connection, key))
+        try:
+            run.head = run.ledger.head(connection)
             if run.head == 0:
                 _create(run)
-            yield run
+            yield
+        finally:
+            if not (dialect.begin_is_the_lock or run.is_lost):
+                with suppress(DBAPIError):  # the session ends next, and the lock with it
+                    dialect.unlock(connection, key)
 
 
 def _create(run: Run) -> None:

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, SourceError
-from dbmigrate.model import JournalEntry, Outcome, Record, StepStarted
+from dbmigrate.model import JournalEntry, Outcome
 from dbmigrate.plan import unfinished
-from dbmigrate.run import Run, Tracker, failure, record_of, script_of, statements_of, step_record, writing
+from dbmigrate.run import FASTER, Tracker, append, script_of, statements_of, step_record, writing
 from dbmigrate.script import ALGORITHM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dbmigrate.model import Step
+    from dbmigrate.model import Record, Step
     from dbmigrate.plan import History
+    from dbmigrate.run import Run
     from dbmigrate.scanner import Statement
-
 
 State = Literal["started", "done", "failed"]
 
@@ -45,11 +45,10 @@ def journalled(
     commits before the statement by itself, `started` rides on that commit.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    journal = _Journal(run, begun or step_record(run, step, f"begin_{step.direction}", before, started), known)
-    tracker = Tracker(step)
-    done = {entry.ordinal: entry.statement_hash for entry in known if entry.state == "done"}
+    journal = _Journal(run, step, begun or step_record(run, step, f"begin_{step.direction}", before, started), known)
+    done = {entry.ordinal for entry in known if entry.state == "done"}
     try:
-        run.emit(StepStarted(step))
+        journal.enter(step)
         if begun is None:
             journal.open()
             run.ledger.append(run.connection, journal.record)
@@ -58,13 +57,13 @@ def journalled(
             if statement.ordinal in done:
                 if traits.session == "set":  # the session that did it is gone
                     journal.close()
-                    tracker.send(run, statement, in_transaction=False)
-                    tracker.leave(run)
+                    journal.send(statement, in_transaction=False)
+                    journal.leave()
                 continue
             journal.open()
             if traits.atomic:
                 journal.flush()
-                tracker.send(run, statement, in_transaction=False)
+                journal.send(statement, in_transaction=False)
                 journal.add(statement, "done")
                 journal.close()  # which may fail, and take the statement with it
             else:
@@ -72,29 +71,31 @@ def journalled(
                 journal.flush()
                 if not traits.commits_before:
                     journal.close()
-                tracker.send(run, statement, in_transaction=False)
+                journal.send(statement, in_transaction=False)
                 journal.is_open = False
                 journal.add(statement, "done")
-            tracker.leave(run)
+            journal.leave()
         journal.open()
         journal.flush()
         began = journal.record.started_at or started
         record = step_record(run, step, step.direction, journal.record, began, datetime.now(UTC))
         run.ledger.append(run.connection, record)
         journal.close()
-    except BaseException as error:
-        raised = _interrupted(run, tracker, journal, error)
-        if raised is error:
-            raise
-        raise raised from error
+    except Exception as error:
+        journal.interrupted(error)
+        raise
+    except BaseException:
+        run.roll_back()  # the journal says which statement was under way
+        raise
     return run.finish([Outcome(step, record, script_of(step).count, time.monotonic() - clock)])
 
 
-class _Journal:
+class _Journal(Tracker):
     """The journal of one step: what is known, and what of it is not written yet."""
 
-    def __init__(self, run: Run, record: Record, known: Sequence[JournalEntry]) -> None:
-        self.run, self.record, self.resumed = run, record, bool(known)
+    def __init__(self, run: Run, step: Step, record: Record, known: Sequence[JournalEntry]) -> None:
+        super().__init__(run, step)
+        self.record, self.resumed = record, bool(known)
         self.entries, self.unwritten = list(known), list[JournalEntry]()
         self.is_open = False
 
@@ -113,8 +114,7 @@ class _Journal:
 
     def add(self, statement: Statement, state: State, error: str | None = None) -> None:
         """Know one thing more."""
-        number = len(self.entries) + 1
-        mark = statement_hash(statement)
+        number, mark = len(self.entries) + 1, statement_hash(statement)
         entry = JournalEntry(self.record.seq, number, statement.ordinal, mark, state, error)
         self.entries.append(entry)
         self.unwritten.append(entry)
@@ -126,61 +126,56 @@ class _Journal:
             self.run.ledger.note(self.run.connection, self.unwritten)
             self.unwritten = []
 
-    def write_missing(self) -> None:
-        """Insert what a rollback took away."""
-        written = {entry.entry for entry in self.run.ledger.journal(self.run.connection, self.record.seq)}
+    def interrupted(self, error: Exception) -> None:
+        """Write down what is known of a step that stopped, and raise what the error amounts to, if not itself."""
+        left = self.run.roll_back()
+        self.is_open = False
+        if self.run.is_lost:
+            state = "The connection was lost. When the server is back status() tells whether the step is unfinished"
+            raise self.failure(error, state, rolled_back=False) from error
+        try:
+            raised = self._written_down(error, left)
+        except LedgerError as trouble:
+            state = f"Ledger and journal could not be used behind it ({trouble}): status() tells what is known"
+            raised = self.failure(error, state, rolled_back=False)
+        if raised is not error:
+            raise raised from error
+
+    def _written_down(self, error: Exception, left: str | None) -> Exception:
+        run, head, statement = self.run, self.run.ledger.head(self.run.connection), self.statement
+        if isinstance(error, LedgerConflict):
+            return error
+        if head > self.record.seq:
+            return LedgerConflict(FASTER)
+        rest = f"; but {left}" if left else ""
+        if head < self.record.seq:  # the begin was rolled back too, so nothing else was committed
+            if isinstance(error, SourceError) and not run.outcomes:
+                return error
+            return self.failure(error, f"Nothing of the step was committed{rest}", rolled_back=left is None)
+        if statement is not None and isinstance(error, DBAPIError):
+            traits = run.dialect.traits(statement)
+            if self.entries and self.entries[-1].ordinal == statement.ordinal and traits.atomic:
+                self.entries.pop()  # it was done, and its COMMIT failed
+            refused = traits.session != "unknown" and run.dialect.had_no_effect(error)
+            state: State = "started" if traits.partial and not refused else "failed"
+            self.add(statement, state, run.dialect.message(error))
+        # what a rollback took away
+        written = {entry.entry for entry in run.ledger.journal(run.connection, self.record.seq)}
         self.unwritten = [entry for entry in self.entries if entry.entry not in written]
         self.close()
-
-
-def _interrupted(run: Run, tracker: Tracker, journal: _Journal, error: BaseException) -> BaseException:
-    """Write down what is known of a non-transactional step that stopped, and say what the error amounts to."""
-    left = run.roll_back()
-    if not isinstance(error, Exception):
-        return error  # the journal says which statement was under way
-    if run.is_lost:
-        state = "The connection was lost. When the server is back status() tells whether the step is unfinished"
-        return failure(run, tracker, error, state, rolled_back=False)
-    try:
-        return _written_down(run, tracker, journal, error, left)
-    except LedgerError as trouble:
-        state = f"Ledger and journal could not be used behind it ({trouble}): status() tells what is known"
-        return failure(run, tracker, error, state, rolled_back=False)
-
-
-def _written_down(run: Run, tracker: Tracker, journal: _Journal, error: Exception, left: str | None) -> Exception:
-    head, statement = run.ledger.head(run.connection), tracker.statement
-    if isinstance(error, LedgerConflict) or head > journal.record.seq:
-        return error if isinstance(error, LedgerConflict) else LedgerConflict("another runner was faster")
-    rest = f"; but {left}" if left else ""
-    if head < journal.record.seq:  # the begin was rolled back too, so nothing else was committed
-        if isinstance(error, SourceError) and not run.outcomes:
-            return error
-        return failure(run, tracker, error, f"Nothing of the step was committed{rest}", rolled_back=left is None)
-    if statement is not None and isinstance(error, DBAPIError):
-        traits = run.dialect.traits(statement)
-        if journal.entries and journal.entries[-1].ordinal == statement.ordinal and traits.atomic:
-            journal.entries.pop()  # it was done, and its COMMIT failed
-        refused = traits.session != "unknown" and run.dialect.had_no_effect(error)
-        state: State = "started" if traits.partial and not refused else "failed"
-        journal.add(statement, state, run.dialect.message(error))
-    journal.write_missing()
-    states = [entry.state for entry in journal.entries]
-    if not journal.resumed and left is None and "done" not in states and states[-1:] != ["started"]:
-        _nothing_happened(run, tracker.step, journal.record)
-        return failure(run, tracker, error, "No statement of the step took effect", rolled_back=True)
-    finding = unfinished(journal.record, journal.entries)
-    return failure(run, tracker, error, f"The step stays unfinished: {finding}{rest}", rolled_back=False)
+        states = [entry.state for entry in self.entries]
+        if not self.resumed and left is None and "done" not in states and states[-1:] != ["started"]:
+            _nothing_happened(run, self.step, self.record)
+            return self.failure(error, "No statement of the step took effect", rolled_back=True)
+        finding = unfinished(self.record, self.entries)
+        return self.failure(error, f"The step stays unfinished: {finding}{rest}", rolled_back=False)
 
 
 def _nothing_happened(run: Run, step: Step, begun: Record) -> None:
     """Close a step of which no statement took effect, so that it can simply run again."""
-    now = datetime.now(UTC)
     action = "resolve_unapplied" if step.direction == "up" else "resolve_applied"
-    reason = "no statement of the step took effect"
     with writing(run):
-        record = record_of(run, step.migration, action, begun, started_at=now, finished_at=now, reason=reason)
-        run.ledger.append(run.connection, record)
+        append(run, step.migration, action, begun, "no statement of the step took effect")
 
 
 def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[JournalEntry]) -> None:

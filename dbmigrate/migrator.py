@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import make_url
@@ -15,15 +13,13 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError
 
 from dbmigrate import plan as planning
-from dbmigrate.check import checked, fingerprint_of, locate
-from dbmigrate.connect import connect, engine_of, session, url_of
+from dbmigrate.connect import connect, engine_of, session
 from dbmigrate.dialects import Dialect, dialect_for
 from dbmigrate.errors import (
     ConfigurationError,
     HistoryError,
     LedgerConflict,
     LedgerError,
-    MigrationInProgress,
     NotCurrent,
     SourceError,
     StalePlan,
@@ -31,80 +27,28 @@ from dbmigrate.errors import (
 )
 from dbmigrate.execute import execute
 from dbmigrate.journal import check_resumable, journalled
-from dbmigrate.ledger import LedgerBusyError, TableLedger
-from dbmigrate.model import (
-    Ahead,
-    Edited,
-    Event,
-    Finding,
-    JournalEntry,
-    Migration,
-    Missing,
-    Outcome,
-    OutOfOrder,
-    Plan,
-    Record,
-    Report,
-    Status,
-    Step,
-    StepFinished,
-    StepStarted,
-    Unfinished,
-    Waiting,
-)
-from dbmigrate.run import PATIENCE, Run, record_of, script_of, wait_for, writing
+from dbmigrate.ledger import TableLedger
+from dbmigrate.model import Ahead, Edited, Event, Finding, Missing, OutOfOrder, Plan, Record, Report, Status, Step
+from dbmigrate.run import PATIENCE, Run, Settings, append, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
+from dbmigrate.survey import Survey, checked, fingerprint_of, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
 
+    from dbmigrate.model import Migration
     from dbmigrate.plan import History
 
-_LOGGER = logging.getLogger("dbmigrate")
 _TOLERABLE: tuple[type[Finding], ...] = (Ahead, Edited, Missing, OutOfOrder)
 
 
-@dataclass(frozen=True, slots=True)
-class _Survey:
-    """Everything that is known at one moment."""
-
-    migrations: Sequence[Migration]
-    history: History
-    findings: tuple[Finding, ...]
-    journal: Sequence[JournalEntry]
-
-
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """Steps to run, and what they follow."""
-
-    steps: tuple[Step, ...]
-    before: History | Record
-
-    @property
-    def is_interrupted(self) -> bool:
-        """There seems to be a step that did not end."""
-        return isinstance(self.before, planning.History) and self.before.unfinished is not None
-
-
 @dataclass(frozen=True, slots=True, init=False)
-class Migrator:
+class Migrator(Settings):
     """Applies the migrations of a source to a database, exactly once each, and knows what is applied.
 
     An immutable value without open resources: picklable when given a URL, usable from many threads and in several
     copies at once. Every call loads the source anew and opens what it needs.
     """
-
-    database: URL | Engine = field(repr=False)  # a URL can hold secrets in more than its password
-    source: Source
-    ledger: TableLedger
-    allow: frozenset[type[Finding]]
-    transaction: Literal["each", "all"]
-    acquire_timeout: float
-    lock_timeout: float | None
-    statement_timeout: float | None
-    on_event: Callable[[Event], None] | None
-    dialect: Dialect
 
     def __init__(  # noqa: PLR0913 - the one place where everything can be set
         self,
@@ -148,8 +92,11 @@ class Migrator:
                 database = make_url(database)
             except (ArgumentError, ValueError):  # its text may hold a password
                 raise ConfigurationError("the database URL cannot be read; it looks like sqlite:///app.db") from None
-        _check_database(database)
-        dialect = dialect or dialect_for(url_of(database))
+        if isinstance(database, Connection):
+            raise ConfigurationError("a Connection is not supported by this version: pass its Engine or its URL")
+        if not isinstance(database, URL | Engine):
+            raise ConfigurationError(f"database must be a URL or an Engine, not {type(database).__name__}")
+        dialect = dialect or dialect_for(database.url if isinstance(database, Engine) else database)
         if isinstance(database, URL) and dialect.vanishes(database):
             raise ConfigurationError(
                 "an in-memory SQLite named by URL would vanish with the call: pass the Engine that the application uses"
@@ -188,7 +135,7 @@ class Migrator:
 
         Reads only: no lock, no write, not even the ledger table. Raises SourceError, LedgerError, ConfigurationError.
         """
-        survey = self._read()
+        survey = self._look()
         return planning.make_status(survey.migrations, survey.history, survey.findings, self.allow)
 
     def verify(self) -> None:
@@ -206,8 +153,8 @@ class Migrator:
 
         Reads only. Raises what `upgrade` raises before its first statement.
         """
-        survey = self._read()
-        self._refuse(survey.findings)
+        survey = self._look()
+        survey.refuse(self.allow)
         steps = self._checked(planning.upgrade_steps(survey.migrations, survey.history, to), {})
         return Plan(steps, survey.history.seq, survey.history.chain, survey.findings)
 
@@ -245,7 +192,7 @@ class Migrator:
     def apply(self, plan: Plan) -> Report:
         """Carry out a plan exactly. Raises StalePlan if the ledger moved since; otherwise what `upgrade` raises."""
 
-        def choose(survey: _Survey) -> tuple[Step, ...]:
+        def choose(survey: Survey) -> tuple[Step, ...]:
             if (survey.history.seq, survey.history.chain) != (plan.head, plan.chain):
                 raise StalePlan("the ledger moved after the plan was made: plan again", report=Report())
             return plan.steps
@@ -280,19 +227,12 @@ class Migrator:
         migrations = sound(self.source.load())
         last = migrations.index(planning.find(version, migrations))
         marks = [(m, fingerprint_of(m, self.dialect) or None) for m in migrations[: last + 1]]
-        with (
-            engine_of(self.database) as engine,
-            connect(engine) as connection,
-            self._session(connection, []) as run,
-            writing(run),
-        ):
-            before: History | Record = planning.fold(run.ledger.read(connection))
+        with self._session() as run, writing(run):
+            before: History | Record = planning.fold(run.ledger.read(run.connection))
             if before.seq:
-                raise HistoryError(
-                    (), "a baseline needs an empty ledger, and this one has records; nothing was recorded"
-                )
+                raise HistoryError((), "a baseline needs an empty ledger, and there are records; nothing was recorded")
             for m, mark in marks:
-                before = _add(run, m, "baseline", before, reason, mark)
+                before = append(run, m, "baseline", before, reason, mark)
         return self.status()
 
     def resolve(self, version: str, *, applied: bool, reason: str, statement: int | None = None) -> Status:
@@ -312,216 +252,112 @@ class Migrator:
                     action = "resolve_applied" if applied else "resolve_unapplied"
                     known = next((m for m in survey.migrations if m.version == version), None)
                     mark = fingerprint_of(known, self.dialect) if known else None
-                    _add(run, known or begun, action, survey.history, reason, mark)
+                    append(run, known or begun, action, survey.history, reason, mark)
                 else:
-                    self._resolve_statement(run, survey, statement, applied=applied, reason=reason)
+                    last = survey.journal[-1] if survey.journal else None
+                    if last is None or last.state == "done" or last.ordinal != statement:
+                        raise TargetError(f"statement {statement} is not in doubt. Nothing was recorded")
+                    said: Literal["done", "failed"] = "done" if applied else "failed"
+                    entry = replace(last, entry=last.entry + 1, state=said)
+                    run.ledger.note(run.connection, [replace(entry, error=f"resolved by {run.applied_by}: {reason}")])
         return self.status()
-
-    def _resolve_statement(self, run: Run, survey: _Survey, statement: int, *, applied: bool, reason: str) -> None:
-        last = survey.journal[-1] if survey.journal else None
-        if last is None or last.state == "done" or last.ordinal != statement:
-            raise TargetError(f"statement {statement} is not in doubt. Nothing was recorded")
-        text = f"resolved by {run.applied_by}: {reason}"
-        entry = replace(last, entry=last.entry + 1, state="done" if applied else "failed", error=text)
-        run.ledger.note(run.connection, [entry])
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _read(self) -> _Survey:
+    def _look(self) -> Survey:
         """Look at source and ledger over one connection, which goes back as it came."""
-        migrations = sound(self.source.load())
-        if not self.dialect.exists(url_of(self.database)):
-            return self._survey(None, migrations, self.ledger)
-        with engine_of(self.database) as engine, connect(engine) as connection:
-            return self._survey(connection, migrations, self.ledger.at(None, self.dialect))
-
-    def _survey(
-        self,
-        connection: Connection | None,
-        migrations: Sequence[Migration],
-        ledger: TableLedger,
-        *,
-        brief: bool = False,
-    ) -> _Survey:
-        history = planning.fold(self._records(connection, ledger, brief=brief) if connection is not None else ())
-        journal: Sequence[JournalEntry] = ()
-        if connection is not None and history.unfinished is not None:
-            journal = ledger.journal(connection, history.unfinished.seq)
-        marks = {m.version: fingerprint_of(m, self.dialect) for m in planning.changed(migrations, history)}
-        findings = planning.compare(migrations, history, marks, journal)
-        if journal:
-            findings = tuple(locate(finding, migrations, self.dialect) for finding in findings)
-        return _Survey(migrations, history, findings, journal)
-
-    def _records(self, connection: Connection, ledger: TableLedger, *, brief: bool) -> Sequence[Record]:
-        """Read the ledger; while another process writes to an SQLite file, readers may have to wait."""
-        until = time.monotonic() + self.acquire_timeout
-        while True:
-            try:
-                return ledger.read(connection, brief=brief)
-            except LedgerBusyError as busy:
-                if time.monotonic() >= until:
-                    reason = f"{busy}, and could not be for {self.acquire_timeout:g} s. Nothing was run here"
-                    raise MigrationInProgress(reason, holder=None, report=Report()) from busy
-                time.sleep(0.05)
-
-    def _refuse(self, findings: tuple[Finding, ...], *, unlocked: bool = False) -> None:
-        """Raise HistoryError for findings that are not tolerated.
-
-        Without the lock an unfinished step may simply be running; whether it is dead is judged under the lock.
-        """
-        errors = planning.tolerate(findings, self.allow)
-        if unlocked:
-            errors = tuple(f for f in errors if not isinstance(f, Unfinished))
-        if errors:
-            raise HistoryError(errors)
+        migrations, run = sound(self.source.load()), Run(self)
+        if not self.dialect.exists(self.url):
+            return look(run, migrations, empty=True)
+        with engine_of(self.database) as engine, connect(engine, run):
+            return look(run, migrations)
 
     def _checked(self, steps: Sequence[Step], known: dict[Step, Step]) -> tuple[Step, ...]:
-        """Return the steps, ready to run. Raises SourceError, and ConfigurationError if they cannot be one."""
-        ready = checked(steps, self.dialect, known, self.ledger.table)
-        if self.transaction == "all":
-            alone = [str(step) for step in ready if not step.transactional or script_of(step).foreign_keys_off]
-            if alone:
-                names = ", ".join(alone)
-                raise ConfigurationError(f"transaction='all' cannot include {names}: use 'each'. Nothing was run")
-        return ready
+        return checked(steps, self.dialect, known, self.ledger.table, one=self.transaction == "all")
 
-    def _run(self, choose: Callable[[_Survey], tuple[Step, ...]], *, fixed: bool = False) -> Report:
+    def _run(self, choose: Callable[[Survey], tuple[Step, ...]], *, fixed: bool = False) -> Report:
         """Plan without a lock, and carry out under it; over a new session where a step used one up.
 
         `fixed`: the first plan is carried out or nothing; otherwise a ledger that moved is planned from again.
         """
         began = time.monotonic()
-        migrations = sound(self.source.load())
-        known: dict[Step, Step] = {}
-        outcomes: list[Outcome] = []
+        migrations, known, run = sound(self.source.load()), dict[Step, Step](), Run(self)
 
-        def steps_of(survey: _Survey, *, unlocked: bool = False) -> tuple[Step, ...]:
-            self._refuse(survey.findings, unlocked=unlocked)
-            return self._checked(choose(survey), known)
+        def chosen(survey: Survey, *, unlocked: bool = False) -> tuple[Sequence[Step], History]:
+            survey.refuse(self.allow, unlocked=unlocked)
+            return self._checked(choose(survey), known), survey.history
 
-        is_new = not self.dialect.exists(url_of(self.database))
-        if is_new and not steps_of(self._survey(None, migrations, self.ledger)):  # a connection would create it
+        is_new = not self.dialect.exists(self.url)
+        if is_new and not chosen(look(run, migrations, empty=True))[0]:  # a connection would create it
             return Report((), time.monotonic() - began)
-        course: _Course | None = None
-        patience, seq, ledger = PATIENCE, -1, self.ledger
+        course: tuple[Sequence[Step], History | Record] | None = None  # steps, and what they follow
+        seq, interrupted = -1, False
         with engine_of(self.database) as engine:
-            while course is None or course.steps:
-                with connect(engine) as connection:
+            while course is None or course[0]:
+                with connect(engine, run) as connection:
                     if course is None:
-                        survey = self._survey(connection, migrations, self.ledger.at(None, self.dialect), brief=True)
-                        course = _Course(steps_of(survey, unlocked=True), survey.history)
+                        survey = look(run, migrations, brief=True)
+                        interrupted = survey.history.unfinished is not None
+                        course = chosen(survey, unlocked=True)
                         connection.rollback()
-                        if not course.steps:
+                        if not course[0]:
                             break
-                    patience, seq = (patience if course.before.seq == seq else PATIENCE), course.before.seq
+                    if course[1].seq != seq:
+                        seq, run.patience = course[1].seq, 0 if fixed else PATIENCE
                     try:
-                        with self._session(connection, outcomes, 0 if fixed else patience, ledger) as run:
-                            ledger = run.ledger
-                            if run.head != seq or course.is_interrupted:
-                                if fixed and run.head != seq:
-                                    raise _stale(outcomes)
-                                survey = self._survey(connection, migrations, run.ledger)
-                                if survey.history.unfinished is not None:
-                                    self._dead(survey, run)
-                                    survey = self._survey(connection, migrations, run.ledger)
-                                course = _Course(steps_of(survey), survey.history)
-                            course = self._carry_out(run, course)
+                        with session(run):
+                            if fixed and run.head != seq:
+                                raise _stale(run)
+                            if interrupted or run.head != seq:
+                                course = chosen(self._finished(run, migrations))
+                                interrupted = False
+                            course = execute(run, *course, together=self.transaction == "all")
                     except LedgerConflict:
                         if fixed:
-                            raise _stale(outcomes) from None
-                        if patience == 0:
+                            raise _stale(run) from None
+                        if run.patience == 0:
                             raise
-                        course, patience = None, patience - 1
+                        course, run.patience = None, run.patience - 1
                     except (HistoryError, SourceError, LedgerError) as error:
-                        if outcomes:
-                            error.add_note(f"{len(outcomes)} steps of this call had been committed before.")
+                        if run.outcomes:
+                            error.add_note(f"{len(run.outcomes)} steps of this call had been committed before.")
                         raise
-        return Report(tuple(outcomes), time.monotonic() - began)
+        return Report(tuple(run.outcomes), time.monotonic() - began)
 
-    def _carry_out(self, run: Run, course: _Course) -> _Course:
-        """Run as many steps as one session may; return what is left of them."""
-        count = len(run.outcomes)
-        execute(run, course.steps, course.before, together=self.transaction == "all")
-        rest = course.steps[len(run.outcomes) - count :]
-        return _Course(rest, run.outcomes[-1].record if rest else course.before)
-
-    def _dead(self, survey: _Survey, run: Run) -> Record:
-        """Return the record of the step that did not end, being sure that nobody is running it any more."""
+    def _finished(self, run: Run, migrations: Sequence[Migration]) -> Survey:
+        """Look again under the lock, when nobody is running the step that did not end, if there is one."""
+        survey = look(run, migrations)
         begun = survey.history.unfinished
-        if begun is None:
-            raise TargetError("no step is unfinished. Nothing was run")
-        number = begun.session
-        if number is not None:  # the server may give up a session's locks a moment before the session
-            who = f"session {number} of {begun.applied_by}, which began {begun}, is still there"
-            wait_for(run, lambda: not self.dialect.is_alive(run.connection, number), lambda: who)
-        return begun
+        if begun is None or begun.session is None:
+            return survey
+        number = begun.session  # the server may give up a session's locks a moment before the session
+        who = f"session {number} of {begun.applied_by}, which began {begun}, is still there"
+        wait_for(run, lambda: not self.dialect.is_alive(run.connection, number), lambda: who)
+        return look(run, migrations)  # it may have ended meanwhile
 
     @contextmanager
-    def _dead_step(self) -> Generator[tuple[Run, _Survey, Record]]:
-        """Give a locked session, what is known in it, and the step that did not end and that nobody runs any more."""
-        migrations = sound(self.source.load())
-        if not self.dialect.exists(url_of(self.database)):  # a connection would create it
-            raise TargetError("there is no database, so no step is unfinished. Nothing was run")
-        with engine_of(self.database) as engine, connect(engine) as connection, self._session(connection, []) as run:
-            self._dead(self._survey(connection, migrations, run.ledger), run)
-            survey = self._survey(connection, migrations, run.ledger)  # it may have ended meanwhile
-            yield run, survey, self._dead(survey, run)
-
-    @contextmanager
-    def _session(
-        self,
-        connection: Connection,
-        outcomes: list[Outcome],
-        patience: int = PATIENCE,
-        ledger: TableLedger | None = None,
-    ) -> Generator[Run]:
-        """Make a connection ours, locked, with a ledger, which stays where an earlier session found it."""
-        with session(
-            connection,
-            self.dialect,
-            ledger or self.ledger,
-            self.on_event or _log,
-            acquire_timeout=self.acquire_timeout,
-            lock_timeout=self.lock_timeout,
-            statement_timeout=self.statement_timeout,
-            outcomes=outcomes,
-        ) as run:
-            run.patience = patience
+    def _session(self) -> Generator[Run]:
+        """Give a locked session."""
+        run = Run(self)
+        with engine_of(self.database) as engine, connect(engine, run), session(run):
             yield run
 
-
-def _check_database(database: object) -> None:
-    if isinstance(database, Connection):
-        raise ConfigurationError("a Connection is not supported by this version: pass its Engine or its URL")
-    if not isinstance(database, URL | Engine):
-        raise ConfigurationError(f"database must be a URL or an Engine, not {type(database).__name__}")
-
-
-def _add(
-    run: Run, about: Migration | Record, action: str, before: History | Record, reason: str, mark: str | None
-) -> Record:
-    """Append a record that a person asked for."""
-    now = datetime.now(UTC)
-    more = {} if mark is None else {"fingerprint": mark}
-    record = record_of(run, about, action, before, started_at=now, finished_at=now, reason=reason, **more)
-    run.ledger.append(run.connection, record)
-    return record
+    @contextmanager
+    def _dead_step(self) -> Generator[tuple[Run, Survey, Record]]:
+        """Give a locked session, what is known in it, and the step that did not end and that nobody runs any more."""
+        migrations = sound(self.source.load())
+        if not self.dialect.exists(self.url):  # a connection would create it
+            raise TargetError("there is no database, so no step is unfinished. Nothing was run")
+        with self._session() as run:
+            survey = self._finished(run, migrations)
+            if survey.history.unfinished is None:
+                raise TargetError("no step is unfinished. Nothing was run")
+            yield run, survey, survey.history.unfinished
 
 
-def _stale(outcomes: Sequence[Outcome]) -> StalePlan:
+def _stale(run: Run) -> StalePlan:
     return StalePlan(
-        f"another migrator was at work: {len(outcomes)} of the steps ran here, and the rest was left. status() tells "
-        "what is applied now",
-        report=Report(tuple(outcomes)),
+        f"another migrator was at work: {len(run.outcomes)} of the steps ran here, and the rest was left. status() "
+        "tells what is applied now",
+        report=Report(tuple(run.outcomes)),
     )
-
-
-def _log(event: Event) -> None:
-    """Tell the logger "dbmigrate" what happens; handlers and levels are the application's."""
-    if isinstance(event, Waiting):
-        _LOGGER.info("waiting for another migrator, %.0f s: %s", event.seconds, event.holder or "unknown")
-    elif isinstance(event, StepStarted):
-        _LOGGER.info("%s: started", event.step)
-    elif isinstance(event, StepFinished):
-        _LOGGER.info("%s: done in %.3f s", event.outcome.step, event.outcome.seconds)

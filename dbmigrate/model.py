@@ -25,17 +25,21 @@ class Body(Protocol):
     @property
     def origin(self) -> str:
         """What to call it in messages: a path, a resource."""
+        ...
 
     @property
     def checksum(self) -> str:
         """SHA-256 of its bytes (without byte order mark, CRLF as LF), with its tag; of an up script, when loaded."""
+        ...
 
     @property
     def transaction(self) -> bool:
         """False if a file beside it (metadata.toml) says that it must not run in a transaction."""
+        ...
 
     def read(self) -> str:
         """Return its text. Raises SourceError if it cannot be read."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

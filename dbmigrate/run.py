@@ -2,58 +2,94 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
 
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.check import CHANGED
 from dbmigrate.dialects.base import AS_WRITTEN
 from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress, SourceError
-from dbmigrate.model import VERSION, Outcome, Record, Report, StatementFinished, StepFinished, Waiting
+from dbmigrate.model import VERSION, Outcome, Record, Report, StatementFinished, StepFinished, StepStarted, Waiting
 from dbmigrate.plan import linked
 from dbmigrate.scanner import position
-from dbmigrate.script import Problem, checksum, selected
+from dbmigrate.script import CHANGED, Problem, checksum, selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
-    from datetime import datetime
 
-    from sqlalchemy.engine import Connection, CursorResult
+    from sqlalchemy.engine import URL, Connection, CursorResult
 
     from dbmigrate.dialects import Dialect
     from dbmigrate.ledger import TableLedger
-    from dbmigrate.model import Event, Migration, Step
+    from dbmigrate.model import Event, Finding, Migration, Step
     from dbmigrate.plan import History
     from dbmigrate.scanner import Statement
     from dbmigrate.script import Script
+    from dbmigrate.source import Source
 
+_LOGGER = logging.getLogger("dbmigrate")
 _FIRST_WAIT, _LONGEST_WAIT, _REMIND = 0.05, 1.0, 10.0  # seconds
 #: Times that a transaction is tried again because of another one, while nothing else moves.
 PATIENCE = 10
+FASTER = "another runner was faster"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a Migrator was given, checked and complete."""
+
+    database: URL | Engine = field(repr=False)  # a URL can hold secrets in more than its password
+    source: Source
+    ledger: TableLedger
+    allow: frozenset[type[Finding]]
+    transaction: Literal["each", "all"]
+    acquire_timeout: float
+    lock_timeout: float | None
+    statement_timeout: float | None
+    on_event: Callable[[Event], None] | None
+    dialect: Dialect
+
+    @property
+    def url(self) -> URL:
+        """The URL of the database."""
+        return self.database.url if isinstance(self.database, Engine) else self.database
 
 
 @dataclass(slots=True)
 class Run:
-    """One connection that is ours, and what is done over it."""
+    """One call of a Migrator: the connection that is ours just now, and what was done over it and those before."""
 
-    connection: Connection
-    dialect: Dialect
-    ledger: TableLedger
-    emit: Callable[[Event], None]
-    acquire_timeout: float
-    applied_by: str
+    settings: Settings
+    connection: Connection = field(init=False)
+    #: Its place is settled by the first session, and stays.
+    ledger: TableLedger = field(init=False)
     #: What tells this session from all others, where the database can tell.
-    session: str | None
+    session: str | None = None
+    applied_by: str | None = None
     #: The ledger's last seq when the lock was taken.
     head: int = 0
-    #: Steps that have ended, over all connections of the call.
+    #: Steps that have ended.
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     patience: int = PATIENCE
     lost: bool = False
+
+    def __post_init__(self) -> None:
+        self.ledger = self.settings.ledger.at(None, self.settings.dialect)
+
+    @property
+    def dialect(self) -> Dialect:
+        """What this database is like."""
+        return self.settings.dialect
+
+    def emit(self, event: Event) -> None:
+        """Tell who listens what happens."""
+        (self.settings.on_event or _log)(event)
 
     @property
     def is_lost(self) -> bool:
@@ -88,30 +124,13 @@ class Run:
         return self.outcomes[-1].record
 
 
-@contextmanager
-def locked(run: Run, key: str) -> Generator[None]:
-    """Hold the migration lock; poll for it, holding no transaction.
-
-    Raises MigrationInProgress when nobody made progress for `acquire_timeout` seconds.
-    """
-    if run.dialect.begin_is_the_lock:
-        yield
-        return
-    wait_for(run, lambda: run.dialect.try_lock(run.connection, key), lambda: run.dialect.holder(run.connection, key))
-    try:
-        yield
-    finally:
-        if not run.is_lost:
-            with suppress(DBAPIError):  # the session ends next, and the lock with it
-                run.dialect.unlock(run.connection, key)
-
-
 def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | None] = lambda: None) -> None:
     """Repeat an attempt until it succeeds. A new row in ledger or journal restarts the clock.
 
     Raises MigrationInProgress when there was none for `acquire_timeout` seconds; `holder` says who is in the way.
     """
     begun = since = time.monotonic()
+    patience = run.settings.acquire_timeout
     said, pause = begun - _REMIND, _FIRST_WAIT
     seen: tuple[int, int] | None = None
     while not attempt():
@@ -119,10 +138,10 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
         progress = run.ledger.progress(run.connection)
         if progress != seen:
             seen, since = progress, now
-        elif now - since > run.acquire_timeout:
+        elif now - since > patience:
             who, count = holder(), len(run.outcomes)
             raise MigrationInProgress(
-                f"another migrator made no progress for {run.acquire_timeout:g} s{f': {who}' if who else ''}. "
+                f"another migrator made no progress for {patience:g} s{f': {who}' if who else ''}. "
                 f"{f'Steps of this call that are committed: {count}' if count else 'Nothing was run here'}; call again "
                 "when it has ended",
                 holder=who,
@@ -175,6 +194,17 @@ def step_record(
     )
 
 
+def append(
+    run: Run, about: Migration | Record, action: str, before: History | Record, reason: str, mark: str | None = None
+) -> Record:
+    """Append a record of what was said, not run; `mark` is the fingerprint, where it is not that of `about`."""
+    now = datetime.now(UTC)
+    more = {} if mark is None else {"fingerprint": mark}
+    record = record_of(run, about, action, before, started_at=now, finished_at=now, reason=reason, **more)
+    run.ledger.append(run.connection, record)
+    return record
+
+
 def script_of(step: Step) -> Script:
     """Return what is known of a step's script."""
     assert step.script is not None  # noqa: S101 - plans are checked before they are carried out
@@ -192,33 +222,61 @@ def statements_of(run: Run, step: Step) -> Iterator[Statement]:
 class Tracker:
     """Where a run is, for the error that may come."""
 
-    def __init__(self, step: Step) -> None:
-        self.step = step
+    def __init__(self, run: Run, step: Step) -> None:
+        self.run, self.step = run, step
         self.statement: Statement | None = None
         self.clock = 0.0
-        self.committing = False
 
     def enter(self, step: Step) -> None:
         """Be at the start of a step."""
         self.step, self.statement = step, None
+        self.run.emit(StepStarted(step))
 
-    def send(self, run: Run, statement: Statement, *, in_transaction: bool = True) -> None:
+    def send(self, statement: Statement, *, in_transaction: bool = True) -> None:
         """Send a statement, and make sure that it did not end the transaction that it runs in."""
         self.statement, self.clock = statement, time.monotonic()
         # Not through send(): a traceback is part of the interface, and is kept short.
-        result = run.connection.exec_driver_sql(statement.text, execution_options=AS_WRITTEN)
+        result = self.run.connection.exec_driver_sql(statement.text, execution_options=AS_WRITTEN)
         if result.returns_rows:
-            _drain(run, result)
-        if in_transaction and not run.dialect.in_transaction(run.connection):
+            _drain(self.run, result)
+        if in_transaction and not self.run.dialect.in_transaction(self.run.connection):
             raise _TransactionEndedError(
                 "the statement ended the transaction (ON CONFLICT ROLLBACK or RAISE(ROLLBACK))"
             )
 
-    def leave(self, run: Run) -> None:
+    def leave(self) -> None:
         """Report a statement whose effect is as certain as it can be."""
         if self.statement is not None:
             ordinal, self.statement = self.statement.ordinal, None
-            run.emit(StatementFinished(self.step, ordinal, script_of(self.step).last, time.monotonic() - self.clock))
+            last, seconds = script_of(self.step).last, time.monotonic() - self.clock
+            self.run.emit(StatementFinished(self.step, ordinal, last, seconds))
+
+    def failure(self, error: Exception, state: str, *, rolled_back: bool) -> MigrationFailed:
+        """Return the error that says where a step failed, why, what is left, and what to do."""
+        statement, step, dialect, before = self.statement, self.step, self.run.dialect, len(self.run.outcomes)
+        place, excerpt, hint, at, line, column = step.body.origin, "", None, None, None, None
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, DBAPIError):
+            reason, hint = dialect.message(error), dialect.hint(error)
+            at = dialect.locate(error, statement) if statement is not None else None
+        elif isinstance(error, MigrationError | _TransactionEndedError | ValueError):
+            reason = str(error)
+        if statement is not None:
+            line, column = position(statement.text, at or 0)
+            line, column = line + statement.line - 1, column + (statement.column - 1 if line == 1 else 0)
+            place, excerpt = f"{place}:{line}:{column}", _excerpt(step, line, column)
+        which = f"statement {statement.ordinal} failed: " if statement is not None else "failed: "
+        return MigrationFailed(
+            f"{place}: {step}: {which}{reason}{excerpt}\n{f'Hint: {hint}. ' if hint else ''}{state}. {before} "
+            f"step{'' if before == 1 else 's'} of this call before it {'is' if before == 1 else 'are'} committed. "
+            + ("Correct the cause and call again" if rolled_back else "status() tells what to do"),
+            step=str(step),
+            statement=statement.ordinal if statement is not None else None,
+            line=line,
+            column=column,
+            report=Report(tuple(self.run.outcomes)),
+            rolled_back=rolled_back,
+        )
 
 
 def _drain(run: Run, result: CursorResult[Any]) -> None:
@@ -238,34 +296,6 @@ class _TransactionEndedError(Exception):
     """A statement ended the transaction that it ran in."""
 
 
-def failure(run: Run, tracker: Tracker, error: Exception, state: str, *, rolled_back: bool) -> MigrationFailed:
-    """Return the error that says where a step failed, why, what is left, and what to do."""
-    statement, step = tracker.statement, tracker.step
-    place, excerpt, line, column = step.body.origin, "", None, None
-    reason = run.dialect.message(error) if isinstance(error, DBAPIError) else f"{type(error).__name__}: {error}"
-    if isinstance(error, MigrationError | _TransactionEndedError | ValueError):
-        reason = str(error)
-    hint = run.dialect.hint(error) if isinstance(error, DBAPIError) else None
-    if statement is not None:
-        at = run.dialect.locate(error, statement) if isinstance(error, DBAPIError) else None
-        line, column = position(statement.text, at or 0)
-        line, column = line + statement.line - 1, column + (statement.column - 1 if line == 1 else 0)
-        place, excerpt = f"{place}:{line}:{column}", _excerpt(step, line, column)
-    which = f"statement {statement.ordinal} failed: " if statement is not None else "failed: "
-    before = len(run.outcomes)
-    return MigrationFailed(
-        f"{place}: {step}: {which}{reason}{excerpt}\n{f'Hint: {hint}. ' if hint else ''}{state}. "
-        f"{before} step{'' if before == 1 else 's'} of this call before it {'is' if before == 1 else 'are'} committed. "
-        + ("Correct the cause and call again" if rolled_back else "status() tells what to do"),
-        step=str(step),
-        statement=statement.ordinal if statement is not None else None,
-        line=line,
-        column=column,
-        report=Report(tuple(run.outcomes)),
-        rolled_back=rolled_back,
-    )
-
-
 def _excerpt(step: Step, line: int, column: int) -> str:
     """Return the line with a caret under the column; long lines are cut around it."""
     try:
@@ -279,3 +309,13 @@ def _excerpt(step: Step, line: int, column: int) -> str:
     shown = source[begin : begin + 160]
     pad = "".join("\t" if c == "\t" else " " for c in source[begin : column - 1])
     return f"\n{line:>6} | {shown}\n       | {pad}^"
+
+
+def _log(event: Event) -> None:
+    """Tell the logger "dbmigrate" what happens; handlers and levels are the application's."""
+    if isinstance(event, Waiting):
+        _LOGGER.info("waiting for another migrator, %.0f s: %s", event.seconds, event.holder or "unknown")
+    elif isinstance(event, StepStarted):
+        _LOGGER.info("%s: started", event.step)
+    elif isinstance(event, StepFinished):
+        _LOGGER.info("%s: done in %.3f s", event.outcome.step, event.outcome.seconds)

@@ -31,6 +31,7 @@ class Source(Protocol):
         script need not be read before that.
         Raise SourceError with everything that is wrong at once; touch no database.
         """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

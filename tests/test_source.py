@@ -38,11 +38,11 @@ from dbmigrate import (
     StepStarted,
     sql_migration,
 )
-from dbmigrate.check import checked
 from dbmigrate.dialects import dialect_for
 from dbmigrate.model import Migration, Step, TextBody
 from dbmigrate.script import inspect
 from dbmigrate.source import read_folder
+from dbmigrate.survey import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,0 +1,141 @@
+"""Look before anything runs: at source and ledger, and at every script that is to run; report all problems at once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from dbmigrate.errors import ConfigurationError, HistoryError, MigrationInProgress, SourceError
+from dbmigrate.layouts.folder import unreadable
+from dbmigrate.ledger import LedgerBusyError
+from dbmigrate.model import Report, Unfinished
+from dbmigrate.plan import changed, compare, fold, tolerate
+from dbmigrate.run import script_of
+from dbmigrate.scanner import ScriptError, statements
+from dbmigrate.script import CHANGED, Problem, fingerprint, inspect
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from dbmigrate.dialects import Dialect
+    from dbmigrate.model import Finding, JournalEntry, Migration, Record, Step
+    from dbmigrate.plan import History
+    from dbmigrate.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Everything that is known at one moment."""
+
+    migrations: Sequence[Migration]
+    history: History
+    findings: tuple[Finding, ...]
+    journal: Sequence[JournalEntry]
+
+    def refuse(self, allow: Collection[type[Finding]], *, unlocked: bool = False) -> None:
+        """Raise HistoryError for findings that are not tolerated.
+
+        Without the lock an unfinished step may simply be running; whether it is dead is judged under the lock.
+        """
+        errors = tolerate(self.findings, allow)
+        if unlocked:
+            errors = tuple(finding for finding in errors if not isinstance(finding, Unfinished))
+        if errors:
+            raise HistoryError(errors)
+
+
+def look(run: Run, migrations: Sequence[Migration], *, empty: bool = False, brief: bool = False) -> Survey:
+    """Compare source and ledger over a run's connection; `empty`: there is no database yet."""
+    dialect = run.dialect
+    journal: Sequence[JournalEntry] = ()
+    history = fold(() if empty else _records(run, brief=brief))
+    if history.unfinished is not None:
+        journal = run.ledger.journal(run.connection, history.unfinished.seq)
+    marks = {m.version: fingerprint_of(m, dialect) for m in changed(migrations, history)}
+    findings = compare(migrations, history, marks, journal)
+    if journal:
+        findings = tuple(_locate(finding, migrations, dialect) for finding in findings)
+    return Survey(migrations, history, findings, journal)
+
+
+def _records(run: Run, *, brief: bool) -> Sequence[Record]:
+    """Read the ledger; while another process writes to an SQLite file, readers may have to wait."""
+    limit = run.settings.acquire_timeout
+    until = time.monotonic() + limit
+    while True:
+        try:
+            return run.ledger.read(run.connection, brief=brief)
+        except LedgerBusyError as busy:
+            if time.monotonic() >= until:
+                reason = f"{busy}, and could not be for {limit:g} s. Nothing was run here"
+                raise MigrationInProgress(reason, holder=None, report=Report()) from busy
+            time.sleep(0.05)
+
+
+def checked(
+    steps: Iterable[Step], dialect: Dialect, known: dict[Step, Step], ledger: str | None = None, *, one: bool = False
+) -> tuple[Step, ...]:
+    """Return the steps with what is known of their scripts; `known` remembers those that were looked at.
+
+    Raises SourceError with everything that is wrong with any of them, and ConfigurationError if they are to run in
+    `one` transaction and cannot. No text is kept.
+    """
+    steps = tuple(steps)
+    for step in steps:
+        if step not in known:
+            known[step] = _look_at(step, dialect, ledger)
+    problems = [problem for step in steps for problem in script_of(known[step]).problems]
+    # The way back is recorded with the step, so it must be text; it is cut when it is to run.
+    problems += [p for s in steps if s.direction == "up" and (down := s.migration.down) for p in unreadable(down)]
+    if problems:
+        raise SourceError(problems)
+    ready = tuple(known[step] for step in steps)
+    alone = [str(step) for step in ready if not step.transactional or script_of(step).foreign_keys_off]
+    if one and alone:
+        raise ConfigurationError(f"transaction='all' cannot include {', '.join(alone)}: use 'each'. Nothing was run")
+    return ready
+
+
+def _look_at(step: Step, dialect: Dialect, ledger: str | None) -> Step:
+    body = step.body
+    text, wanted = body.read(), body.transaction
+    script = inspect(text, dialect.grammar, dialect.traits, origin=body.origin, transaction=wanted, ledger=ledger)
+    transactional = not script.no_transaction and (dialect.transactional_ddl or script.atomic)
+    reason = None
+    if step.direction == "up" and script.checksum != body.checksum:
+        reason = CHANGED
+    elif step.direction == "up" and script.count < 1 and not script.problems:
+        reason = "there is no statement in it: write one, or delete the file"
+    elif script.foreign_keys_off and not dialect.switches_foreign_keys:
+        reason = "foreign-keys=off is for SQLite: leave it out"
+    elif not transactional and not dialect.non_transactional_steps:
+        reason = "no-transaction is not supported on this database yet: leave the directive out"
+    if reason is not None:
+        script = replace(script, problems=(*script.problems, Problem(body.origin, None, reason)))
+    return replace(step, script=script, transactional=transactional)
+
+
+def _locate(finding: Finding, migrations: Iterable[Migration], dialect: Dialect) -> Finding:
+    """Return a finding that also says where the statement is that failed or is in doubt, if the source still has it."""
+    if not isinstance(finding, Unfinished) or finding.statement is None:
+        return finding
+    bodies = (m.up if finding.direction == "up" else m.down for m in migrations if m.version == finding.version)
+    body = next(bodies, None)
+    if body is None:
+        return finding
+    try:
+        for found in islice(statements(body.read(), dialect.grammar), finding.statement - 1, finding.statement):
+            return replace(finding, where=f"{body.origin}:{found.line}: {' '.join(found.text[:60].split())}")
+    except (ScriptError, SourceError):
+        pass  # what is wrong with the file is said when it is to run
+    return finding
+
+
+def fingerprint_of(migration: Migration, dialect: Dialect) -> str:
+    """Return the fingerprint of an up script; "" if it cannot be cut, for then it is not what ran."""
+    try:
+        return fingerprint(migration.up.read(), dialect.grammar)
+    except ScriptError:
+        return ""
