@@ -32,7 +32,6 @@ class MigrationError(Exception):
     """The root of all errors of dbmigrate."""
 
     def __init__(self, message: str, **values: Any) -> None:  # noqa: ANN401 - each class says which
-        """Take the message and the values that the class documents."""
         super().__init__(printable(message))
         self.__dict__.update(values)
 
@@ -65,8 +64,8 @@ class SourceError(MigrationError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         """Take all the problems of a source at once; at least one."""
-        first, *others = problems
-        found = (first, *others)
+        found = tuple(problems)
+        first = found[0]
         count = f"{len(found)} problems with the migrations; nothing was run:\n" if len(found) > 1 else ""
         super().__init__(
             count + "\n".join(map(str, found)),
@@ -87,7 +86,6 @@ class HistoryError(MigrationError):
     findings: tuple[Finding, ...]
 
     def __init__(self, findings: Iterable[Finding], message: str = "the ledger and the source disagree") -> None:
-        """Take all the findings at once."""
         found = tuple(findings)
         lines = "".join(f"\n- {type(finding).__name__}: {finding}" for finding in found)
         super().__init__(f"{message}; nothing was run:{lines}" if found else message, findings=found)
@@ -100,7 +98,6 @@ class NotCurrent(HistoryError):
     pending: tuple[str, ...]
 
     def __init__(self, findings: Iterable[Finding], pending: Iterable[str]) -> None:
-        """Take what is pending and what is wrong."""
         waiting = tuple(pending)
         few = ", ".join(waiting[:5]) + (", ..." if len(waiting) > 5 else "")  # noqa: PLR2004
         message = f"the database is not current; pending ({len(waiting)}): {few or 'none'}"

@@ -1,11 +1,9 @@
 """SQL text to tokens, and tokens to statements.
 
-Laws of this file: one pass, no recursion, no look at a database or a disk; the tokens joined are
-the text; what cannot be cut for certain is refused with its position, never guessed. Which
-characters quote, escape and comment differs per database family, so that knowledge is a value
-(`Grammar`) and the rest is shared. Where a bare semicolon may stand inside one statement (routines,
-triggers) a `Body` follows the keywords; the families with such statements
-have one (dialects/*_grammar.py).
+Laws of this file: one pass, no recursion, no look at a database or a disk; the tokens joined are the text; what cannot
+be cut for certain is refused with its position, never guessed. Which characters quote, escape and comment differs per
+database family, so that knowledge is a value (`Grammar`) and the rest is shared. Where a bare semicolon may stand in
+one statement (routines, triggers) a `Body` follows the keywords; the families with such statements have one.
 """
 
 from __future__ import annotations
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 _SPACE = " \t\n\r\f\v"
 LETTER = r"A-Za-z_\x80-\U0010ffff"
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
-#: A delimiter that can be told from the text around it; the client takes no longer one.
-_DELIMITER = re.compile(r"(?P<quote>['\"]?)(?P<delimiter>[^\s\\'\"`.+*-]{1,15})(?P=quote)(?=\s|\Z)")
 #: What goes on behind an E'...' string is read as that string was.
 _CONTINUED = re.compile(r"(?P<string>'(?:[^'\\]++|''|\\.)*+')|(?P<unclosed>')", re.DOTALL)
 _TELLING = {"word", "operator"}
@@ -31,10 +27,9 @@ _HEAD, _SHORT = 8, 40  # what a Statement remembers of its first tokens
 
 
 class ScriptError(ValueError):
-    """SQL text that cannot be cut into statements for certain: where, why, and what to do."""
+    """SQL text that cannot be cut into statements for certain: where (line and column from 1), why, and what to do."""
 
     def __init__(self, text: str, offset: int, reason: str) -> None:
-        """Take the whole text, to turn `offset` (characters from 0) into line and column from 1."""
         self.line, self.column = position(text, offset)
         self.reason = reason
         super().__init__(f"line {self.line}, column {self.column}: {reason}")
@@ -46,10 +41,9 @@ BACKSLASHED = r"'(?:[^'\\]++|''|\\.)*+'"
 DOUBLE = r'"[^"]*+(?:""[^"]*+)*+"'
 BACKTICK = r"`[^`]*+(?:``[^`]*+)*+`"
 
-#: A piece of SQL text: kind, text, offset. The kinds: space, comment, code (an edge of MySQL's
-#: `/*! */`), command (DELIMITER and its argument), string, name (a quoted identifier), word,
-#: number, end (a semicolon or the delimiter in force), operator (one character of anything else),
-#: and run (a stretch of words, numbers, spaces and operators that nobody looks into).
+#: A piece of SQL text: kind, text, offset. The kinds: space, comment, code (an edge of MySQL's `/*! */`), command
+#: (DELIMITER and its argument), string, name (a quoted identifier), word, number, end (a semicolon or the delimiter in
+#: force), operator (one character of anything else), and run (words, numbers, spaces and operators nobody looks into).
 Token = tuple[str, str, int]
 
 
@@ -92,8 +86,9 @@ class Grammar:
     #: Also E'...' strings.
     dollar_quotes: bool = False
     executable_comments: bool = False
-    #: Also the client's rule that two dashes are a comment wherever a statement could begin.
-    delimiter_command: bool = False
+    #: Reads the client's DELIMITER command at a place: what it sets, and where it ends. To that client two dashes are
+    #: also a comment wherever a statement could begin.
+    delimiter: Callable[[str, int], tuple[str, int]] | None = None
     parentheses: bool = False
     #: The client program whose backslash commands are to be refused by name.
     client: str = ""
@@ -140,8 +135,7 @@ def position(text: str, offset: int) -> tuple[int, int]:
 def tokens(text: str, grammar: Grammar) -> Iterator[Token]:
     """Yield the tokens of a text in order; joined they are the text.
 
-    Raises ScriptError at a quote or comment that nothing closes, and at commands that only a
-    client program knows.
+    Raises ScriptError at a quote or comment that nothing closes, and at commands that only a client program knows.
     """
     return _scan(text, grammar, _Detail())
 
@@ -162,15 +156,15 @@ def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:
         assert stop > place  # noqa: S101 - or it would never end
         if kind == "block":
             kind, stop = "comment", _comment_end(text, place, grammar)
-        elif kind == "operator" and fresh and grammar.delimiter_command and text.startswith("--", place):
+        elif kind == "operator" and fresh and grammar.delimiter and text.startswith("--", place):
             kind, stop = "comment", _line_end(text, place)
         if kind in ("space", "comment"):
             yield kind, text[place:stop], place
             place = stop
             continue
         escaped = kind == "string" and (escaped or text[place] in "eE")
-        if kind == "word" and fresh and grammar.delimiter_command and found[0].upper() == "DELIMITER":
-            delimiter, stop = _delimiter(text, place)
+        if kind == "word" and fresh and grammar.delimiter and found[0].upper() == "DELIMITER":
+            delimiter, stop = grammar.delimiter(text, place)
             every, runs = _patterns(grammar, delimiter)
             yield "command", text[place:stop], place
             # the client does not look at the rest of the line
@@ -197,21 +191,6 @@ def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:
 def _line_end(text: str, place: int) -> int:
     end = text.find("\n", place)
     return len(text) if end < 0 else end
-
-
-def _delimiter(text: str, start: int) -> tuple[str, int]:
-    """Return what a DELIMITER command sets, and where it ends, as the client reads it."""
-    if text[text.rfind("\n", 0, start) + 1 : start].strip():
-        reason = "DELIMITER must stand first in its line, or the client does not see it"
-        raise ScriptError(text, start, reason)
-    argument = start + len("DELIMITER")
-    while text[argument : argument + 1] in (" ", "\t"):
-        argument += 1
-    found = _DELIMITER.match(text, argument)
-    if found is None or argument == start + len("DELIMITER"):
-        reason = "DELIMITER needs a delimiter of at most 15 characters, as in: DELIMITER //"
-        raise ScriptError(text, start, reason)
-    return found["delimiter"], found.end()
 
 
 def _dollar_end(text: str, start: int, tag: str) -> int:
@@ -255,8 +234,8 @@ def _refuse(text: str, place: int, kind: str, fresh: bool, grammar: Grammar) -> 
 def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C901, PLR0912, PLR0915
     """Yield the statements of a script one by one, holding no more than one; not the empty ones.
 
-    Raises ScriptError where the text cannot be cut for certain, at the place that it is about; the
-    statements before it have been yielded then.
+    Raises ScriptError where the text cannot be cut for certain, at the place that it is about; the statements before it
+    have been yielded then.
     """
     ordinal, line, line_start, counted = 0, 1, 0, 0
     start = stop = -1
@@ -334,7 +313,7 @@ class Body:
     def holds(self, text: str, end: str, start: int) -> bool:  # noqa: ARG002
         """Tell whether this end (";", a delimiter, or "": of the text) is inside the statement.
 
-        Raises ScriptError when the text ends inside, or when the statement cannot be cut for
-        certain or can be run by a client program only.
+        Raises ScriptError when the text ends inside, or when the statement cannot be cut for certain or can be run by a
+        client program only.
         """
         return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from dbmigrate.scanner import BACKSLASHED, BACKTICK, LETTER, Body, Grammar, ScriptError
 
 _ROUTINES = {"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"}
@@ -23,6 +25,25 @@ _OPERAND_FOLLOWS = {
     *("CASE", "WHEN", "THEN", "ELSE", "UNTIL", "AND", "OR", "XOR", "NOT", "SELECT", "IN", "LIKE"),
     *("(", ",", "=", "<", ">", "!", "+", "-", "*", "/", "%", "|", "&", "^", "~", "DIV", "MOD"),
 }
+
+
+#: A delimiter that can be told from the text around it; the client takes no longer one.
+_DELIMITER = re.compile(r"(?P<quote>['\"]?)(?P<delimiter>[^\s\\'\"`.+*-]{1,15})(?P=quote)(?=\s|\Z)")
+
+
+def _delimiter(text: str, start: int) -> tuple[str, int]:
+    """Return what a DELIMITER command sets, and where it ends, as the client reads it."""
+    if text[text.rfind("\n", 0, start) + 1 : start].strip():
+        reason = "DELIMITER must stand first in its line, or the client does not see it"
+        raise ScriptError(text, start, reason)
+    argument = start + len("DELIMITER")
+    while text[argument : argument + 1] in (" ", "\t"):
+        argument += 1
+    found = _DELIMITER.match(text, argument)
+    if found is None or argument == start + len("DELIMITER"):
+        reason = "DELIMITER needs a delimiter of at most 15 characters, as in: DELIMITER //"
+        raise ScriptError(text, start, reason)
+    return found["delimiter"], found.end()
 
 
 class _Compound(Body):
@@ -165,6 +186,6 @@ MYSQL = Grammar(
     line_comment=r"--(?=[\x00-\x20]|\Z)[^\n]*+|#[^\n]*+",
     body=lambda first: _Compound() if first in _BLOCKS | {"CREATE", "ALTER", "SET"} else None,
     executable_comments=True,
-    delimiter_command=True,
+    delimiter=_delimiter,
     client="mysql",
 )

@@ -44,6 +44,10 @@ class Entry(NamedTuple):
         """What to call it in messages."""
         return f"{self.parent.origin}/{_escaped(self.name)}"
 
+    def problem(self, reason: str) -> Problem:
+        """Return what is wrong with it."""
+        return Problem(self.origin, None, reason)
+
     def read(self) -> bytes:
         """Return the bytes of a file, without a byte order mark."""
         return self.parent.read(self.name).removeprefix(_MARK)
@@ -188,14 +192,14 @@ def up_body(entry: Entry, problems: list[Problem], *, transaction: bool = True) 
     if defect is None and is_blank(data):
         defect = "there is no statement in it: write one, or delete the file"
     if defect is not None:
-        problems.append(Problem(entry.origin, None, defect))
+        problems.append(entry.problem(defect))
     return FileBody(entry.origin, checksum(data), transaction, entry)
 
 
 def down_body(entry: Entry, problems: list[Problem], *, transaction: bool = True) -> FileBody | None:
     """Return a down script; it is not read before it is needed, which with nothing pending is never."""
     if entry.defect is not None:
-        problems.append(Problem(entry.origin, None, entry.defect))
+        problems.append(entry.problem(entry.defect))
         return None
     return FileBody(entry.origin, None, transaction, entry)
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from dbmigrate.errors import SourceError
 from dbmigrate.layouts.folder import UNFIT, down_body, fits, text_of, unreadable, up_body
 from dbmigrate.model import Migration
-from dbmigrate.script import Problem
 
 if TYPE_CHECKING:
     from dbmigrate.layouts.folder import Entry, Folder
     from dbmigrate.model import Body
+    from dbmigrate.script import Problem
 
 # The ledger holds versions of 255 characters; and int() takes no more than 4,300 digits.
 _VERSION = r"([0-9][0-9-]{0,254})"
@@ -56,56 +56,42 @@ def read(folder: Folder) -> tuple[list[Migration], list[Problem]]:
         if piece is not None:
             pieces.setdefault(int(piece.version), []).append(piece)
             if not fits(piece.name):
-                problems.append(Problem(entry.origin, None, f"the name {UNFIT}"))
-    migrations: list[Migration] = []
-    for version in sorted(pieces):
-        migrations += _put_together(pieces[version], problems)
+                problems.append(entry.problem(f"the name {UNFIT}"))
+    found = [_put_together(pieces[version], problems) for version in sorted(pieces)]
     if problems:  # then all of them: also what would be found only when a down script is read
-        down = (piece.down for found in pieces.values() for piece in found)
+        down = (piece.down for parts in pieces.values() for piece in parts)
         problems[:0] = [problem for body in down if body is not None for problem in unreadable(body)]
     problems.sort(key=lambda problem: problem.origin)
-    return migrations, problems
+    return [migration for migration in found if migration is not None], problems
 
 
 def _script(entry: Entry, problems: list[Problem]) -> _Piece | None:
+    """Return what a file has of a migration; say what keeps it from being one, if it looks like one."""
     found = _SCRIPT.fullmatch(entry.name)
     if found is None:
-        _complain(entry, problems)
+        name, is_sql = entry.name, entry.name.lower().endswith(".sql")
+        if not _is_passed_over(name) and (is_sql or name[:1].isdigit()):
+            reason = "not a migration by its suffix, .up.sql, .down.sql or .sql: rename it, or move it elsewhere"
+            if is_sql:
+                reason = "not a migration by its name: call it <digits>_<name>.sql, or move it elsewhere"
+            elif name.endswith(".py"):
+                reason = "migrations in Python are not supported by this version of dbmigrate: write SQL"
+            problems.append(entry.problem(entry.defect or reason))
         return None
     version, name, kind = found.groups()
     if kind not in _SUFFIXES:
         kind = kind.lower()
-        problems.append(Problem(entry.origin, None, f"write the suffix in lower case: {kind}"))
+        problems.append(entry.problem(f"write the suffix in lower case: {kind}"))
     if name.lower().endswith((".up", ".down", ".sql")):
-        problems.append(Problem(entry.origin, None, "two suffixes: leave one of them out"))
+        problems.append(entry.problem("two suffixes: leave one of them out"))
     version = version.replace("-", "")
     if kind == _DOWN:
         return _Piece(kind, version, name, entry, None, down_body(entry, problems))
     return _Piece(kind, version, name, entry, up_body(entry, problems), None)
 
 
-def _complain(entry: Entry, problems: list[Problem]) -> None:
-    """Say of a file what keeps it from being a migration, if it looks like one."""
-    name, is_sql = entry.name, entry.name.lower().endswith(".sql")
-    if _is_passed_over(name) or not (is_sql or _is_versioned(name)):
-        return
-    if entry.defect is not None:
-        reason = entry.defect
-    elif is_sql:
-        reason = "not a migration by its name: call it <digits>_<name>.sql, or move it elsewhere"
-    elif name.endswith(".py"):
-        reason = "migrations in Python are not supported by this version of dbmigrate: write SQL"
-    else:
-        reason = "not a migration by its suffix, .up.sql, .down.sql or .sql: rename it, or move it elsewhere"
-    problems.append(Problem(entry.origin, None, reason))
-
-
 def _is_passed_over(name: str) -> bool:
     return name.startswith((".", "#")) or name.endswith(_BACKUPS)
-
-
-def _is_versioned(name: str) -> bool:
-    return name[:1].isdigit()
 
 
 def _folder(entry: Entry, problems: list[Problem]) -> _Piece | None:
@@ -119,14 +105,13 @@ def _folder(entry: Entry, problems: list[Problem]) -> _Piece | None:
         except SourceError as error:
             defect = error.reason
     has_scripts = any(name.lower() in ("up.sql", "down.sql") for name in files)
-    if not has_scripts and not (_is_versioned(entry.name) and (files or defect)):
+    if not has_scripts and not (entry.name[:1].isdigit() and (files or defect)):
         return None
     if defect is not None:
-        problems.append(Problem(entry.origin, None, defect))
+        problems.append(entry.problem(defect))
     found = _FOLDER.fullmatch(entry.name)
     if found is None:
-        reason = "not a migration by its name: call it <digits>_<name>, or move it elsewhere"
-        problems.append(Problem(entry.origin, None, reason))
+        problems.append(entry.problem("not a migration by its name: call it <digits>_<name>, or move it elsewhere"))
         return None
     version, name = found.groups()
     up, down = _inside(entry, files, problems) if defect is None else (None, None)
@@ -142,12 +127,11 @@ def _inside(entry: Entry, files: dict[str, Entry], problems: list[Problem]) -> t
         reason = f"a migration's folder has {', '.join(_FILES)}: rename it, or move it elsewhere"
         if lower in _FILES:
             reason = f"differs from {lower!r} only in case: rename it, or delete it"
-        problems.append(Problem(file.origin, None, reason))
+        problems.append(file.problem(reason))
     up, down, metadata = (files.get(name) for name in _FILES)
     transaction = metadata is None or _run_in_transaction(metadata, problems)
     if up is None:
-        reason = "there is no up.sql in it: add one, or delete the folder"
-        problems.append(Problem(entry.origin, None, reason))
+        problems.append(entry.problem("there is no up.sql in it: add one, or delete the folder"))
     return (
         up and up_body(up, problems, transaction=transaction),
         down and down_body(down, problems, transaction=transaction),
@@ -168,40 +152,32 @@ def _run_in_transaction(entry: Entry, problems: list[Problem]) -> bool:
     if isinstance(value, bool):
         return value
     reason = defect or "say run_in_transaction = true or false, or delete the file"
-    problems.append(Problem(entry.origin, None, reason))
+    problems.append(entry.problem(reason))
     return True
 
 
-def _put_together(pieces: list[_Piece], problems: list[Problem]) -> list[Migration]:
-    """Return the migration that the pieces of one version make up."""
+def _put_together(pieces: list[_Piece], problems: list[Problem]) -> Migration | None:
+    """Return the migration that the pieces of one version make up, or say why they make up none."""
     first, last = pieces[0], pieces[-1]
     if len(pieces) == 1 and first.up is not None:
-        return [Migration(first.version, first.name, first.up, first.down)]
+        return Migration(first.version, first.name, first.up, first.down)
     up, down = (last, first) if first.kind == _DOWN else (first, last)
-    is_pair = len(pieces) == 2 and (up.kind, down.kind) == (_UP, _DOWN)  # noqa: PLR2004 - so it is
-    if is_pair and up.up is not None and (up.version, up.name) == (down.version, down.name):
-        return [Migration(up.version, up.name, up.up, down.down)]
-    problems += _clash(sorted(pieces, key=lambda piece: piece.entry.name))
-    # They are of no use, but their names are checked with those of the others.
-    return [Migration(p.version, p.name, script) for p in pieces if (script := p.up or p.down)]
-
-
-def _clash(pieces: list[_Piece]) -> list[Problem]:
-    """Say why the pieces of one version do not make up a migration."""
     kinds = sorted(piece.kind for piece in pieces)
+    if kinds == [_DOWN, _UP] and up.up is not None and (up.version, up.name) == (down.version, down.name):
+        return Migration(up.version, up.name, up.up, down.down)
+    entries = sorted((piece.entry for piece in pieces), key=lambda entry: entry.name)
     if set(kinds) == {_DOWN}:
         reason = "a down script without its up script: add the .up.sql, or delete it"
-        return [Problem(piece.entry.origin, None, reason) for piece in pieces]
-    if len(pieces) == 1:
-        return []  # a folder, and it is known what is wrong in it
-    names = " and ".join(repr(piece.entry.name) for piece in pieces)
-    if kinds == [_DOWN, _UP]:
-        reason = f"up and down script have different names: {names}. Rename one of them"
-    elif kinds == [_DOWN, _SINGLE]:
-        reason = f"{names} are no pair: give the up script the suffix .up.sql"
-    else:
-        reason = f"version {int(pieces[0].version)} is there twice: {names}. Rename one of them"
-    spellings = {piece.entry.name for piece in pieces}
-    if len({name.casefold() for name in spellings}) < len(spellings):
-        reason += "; they differ only in case, and some file systems take them for one"
-    return [Problem(pieces[0].entry.origin, None, reason)]
+        problems += [entry.problem(reason) for entry in entries]
+    elif len(pieces) > 1:  # else it is a folder, and it is known what is wrong in it
+        names = " and ".join(repr(entry.name) for entry in entries)
+        reason = f"version {int(first.version)} is there twice: {names}. Rename one of them"
+        if kinds == [_DOWN, _UP]:
+            reason = f"up and down script have different names: {names}. Rename one of them"
+        elif kinds == [_DOWN, _SINGLE]:
+            reason = f"{names} are no pair: give the up script the suffix .up.sql"
+        spellings = {entry.name for entry in entries}
+        if len({name.casefold() for name in spellings}) < len(spellings):
+            reason += "; they differ only in case, and some file systems take them for one"
+        problems.append(entries[0].problem(reason))
+    return None
