@@ -92,11 +92,7 @@ class Migrator(Settings):
                 database = make_url(database)
             except (ArgumentError, ValueError):  # its text may hold a password
                 raise ConfigurationError("the database URL cannot be read; it looks like sqlite:///app.db") from None
-        given: object = database  # callers need not have a type checker
-        if isinstance(given, Connection):
-            raise ConfigurationError("a Connection is not supported by this version: pass its Engine or its URL")
-        if not isinstance(given, URL | Engine):
-            raise ConfigurationError(f"database must be a URL or an Engine, not {type(given).__name__}")
+        _check_database(database)
         dialect = dialect or dialect_for(database.url if isinstance(database, Engine) else database)
         if isinstance(database, URL) and dialect.vanishes(database):
             raise ConfigurationError(
@@ -354,6 +350,13 @@ class Migrator(Settings):
             if survey.history.unfinished is None:
                 raise TargetError("no step is unfinished. Nothing was run")
             yield run, survey, survey.history.unfinished
+
+
+def _check_database(database: object) -> None:
+    if isinstance(database, Connection):
+        raise ConfigurationError("a Connection is not supported by this version: pass its Engine or its URL")
+    if not isinstance(database, URL | Engine):
+        raise ConfigurationError(f"database must be a URL or an Engine, not {type(database).__name__}")
 
 
 def _stale(run: Run) -> StalePlan:
