@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -23,15 +23,13 @@ from dbmigrate.run import PATIENCE, wait_for, writing
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from sqlalchemy.engine import Connection
-
     from dbmigrate.run import Run
 
 
 @contextmanager
-def engine_of(database: URL | Engine) -> Generator[Engine]:
-    """Give an engine: the caller's, or one of ours that is disposed of at the end."""
-    if isinstance(database, Engine):
+def engine_of(database: URL | Engine | Connection) -> Generator[Engine | Connection]:
+    """Give what connections come from: what the caller has, or an engine of ours that is disposed of at the end."""
+    if not isinstance(database, URL):
         yield database
         return
     try:
@@ -47,24 +45,30 @@ def engine_of(database: URL | Engine) -> Generator[Engine]:
 
 
 @contextmanager
-def connect(engine: Engine, run: Run) -> Generator[Connection]:
-    """Give a connection to a run.
+def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
+    """Give a connection to a run: one of an engine, which is closed at the end, or the caller's.
 
     Raises ConfigurationError if there is none to be had, and MigrationError if the database fails between steps: when
     it is asked for the lock, for one. What a step fails with has its own error.
     """
+    url = database.engine.url
     try:
-        connection = engine.connect()
+        opened = database.connect() if isinstance(database, Engine) else nullcontext(database)
     except SQLAlchemyError as error:
-        text = _without_secrets(str(getattr(error, "orig", None) or error), engine.url)
-        place = engine.url.set(password=None, query={}).render_as_string()
+        text = _without_secrets(str(getattr(error, "orig", None) or error), url)
+        place = url.set(password=None, query={}).render_as_string()
         raise ConfigurationError(f"cannot connect to {place}: {text}. Nothing was run") from error
-    with connection:
+    with opened as connection:
         run.connection, run.lost = connection, False
+        if not run.dialect.waits and (not connection.in_transaction() or run.dialect.autocommits(connection)):
+            raise ConfigurationError(
+                "this Connection is not in a transaction: use it inside engine.begin() and not in AUTOCOMMIT, or pass "
+                "its Engine. Nothing was run"
+            )
         try:
             yield connection
         except DBAPIError as error:
-            text = _without_secrets(str(error.orig), engine.url)
+            text = _without_secrets(str(error.orig), url)
             raise MigrationError(
                 f"the database failed between steps: {text}. status() tells what is applied"
             ) from error
@@ -91,9 +95,12 @@ def session(run: Run) -> Generator[None]:
         if (seconds := getattr(settings, name)) is not None
         for sql in dialect.limit(connection, name, seconds)
     ]
-    if dialect.is_disposable(connection):
+    if not dialect.waits:
+        wait_for(run, lambda: dialect.join(connection))
+    elif dialect.is_disposable(connection):
         connection.detach()  # so that closing it closes the session
     with dialect.session(connection, settings.acquire_timeout):
+        dialect.check(connection)
         for sql in limits:
             send(connection, sql)
         if run.ledger.schema is None:
@@ -115,6 +122,13 @@ def session(run: Run) -> Generator[None]:
 
 def _create(run: Run) -> None:
     """Create the ledger; where somebody else is just doing so, try again and find it there."""
+    if not run.dialect.waits and not run.dialect.transactional_ddl:
+        if run.ledger.exists(run.connection):
+            return
+        raise ConfigurationError(
+            "there is no ledger yet, and creating one would commit the transaction of this Connection: call with its "
+            "Engine once. Nothing was run"
+        )
     for attempt in range(PATIENCE):
         try:
             with writing(run):

@@ -87,6 +87,9 @@ def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, *, commit
         if committing:
             state = "The connection was lost at COMMIT: status() tells whether the step is applied"
         raise tracker.failure(error, state, rolled_back=not committing) from error
+    if not (run.dialect.waits or run.dialect.in_transaction(run.connection)):
+        state = "It ended the transaction of the Connection: nothing of that is left, the caller's own work included"
+        raise tracker.failure(error, state, rolled_back=True) from error
     if run.ledger.head(run.connection) != head:
         raise LedgerConflict(FASTER) from error
     if isinstance(error, DBAPIError) and run.dialect.is_transient(error) and run.patience > 0:

@@ -123,6 +123,10 @@ class TableLedger:
         found = self._select(connection, f"SELECT max(seq) FROM {self._name(connection)}")
         return int(found[0][0] or 0) if found else 0
 
+    def exists(self, connection: Connection) -> bool:
+        """Tell whether there is such a table."""
+        return bool(self._select(connection, f"SELECT count(*) FROM {self._name(connection)}"))
+
     def progress(self, connection: Connection) -> tuple[int, int] | None:
         """Return what changes whenever a migrator gets on: the last seq and the number of its journal entries.
 

@@ -15,11 +15,13 @@ from sqlalchemy.exc import ArgumentError
 from dbmigrate import plan as planning
 from dbmigrate.connect import connect, engine_of, session
 from dbmigrate.dialects import Dialect, dialect_for
+from dbmigrate.dialects.borrowed import borrowed
 from dbmigrate.errors import (
     ConfigurationError,
     HistoryError,
     LedgerConflict,
     LedgerError,
+    MigrationInProgress,
     NotCurrent,
     SourceError,
     StalePlan,
@@ -52,7 +54,7 @@ class Migrator(Settings):
 
     def __init__(  # noqa: PLR0913 - the one place where everything can be set
         self,
-        database: str | URL | Engine,
+        database: str | URL | Engine | Connection,
         source: Source | str | os.PathLike[str] = "migrations",
         *,
         ledger: TableLedger | str = "dbmigrate_ledger",
@@ -93,7 +95,9 @@ class Migrator(Settings):
             except (ArgumentError, ValueError):  # its text may hold a password
                 raise ConfigurationError("the database URL cannot be read; it looks like sqlite:///app.db") from None
         _check_database(database)
-        dialect = dialect or dialect_for(database.url if isinstance(database, Engine) else database)
+        dialect = dialect or dialect_for(database if isinstance(database, URL) else database.engine.url)
+        if isinstance(database, Connection):
+            dialect = borrowed(dialect)
         if isinstance(database, URL) and dialect.vanishes(database):
             raise ConfigurationError(
                 "an in-memory SQLite named by URL would vanish with the call: pass the Engine that the application uses"
@@ -288,32 +292,27 @@ class Migrator(Settings):
         if is_new and not chosen(look(run, migrations, empty=True))[0]:  # a connection would create it
             return Report((), time.monotonic() - began)
         course: tuple[Sequence[Step], History | Record] | None = None  # steps, and what they follow
-        seq, interrupted = -1, False
+        seq = -1
         with engine_of(self.database) as engine:
             while course is None or course[0]:
                 with connect(engine, run) as connection:
                     if course is None:
-                        survey = look(run, migrations, brief=True)
-                        interrupted = survey.history.unfinished is not None
-                        course = chosen(survey, unlocked=True)
-                        connection.rollback()
+                        course = chosen(look(run, migrations, brief=True), unlocked=True)
+                        if self.dialect.waits:
+                            connection.rollback()
                         if not course[0]:
                             break
                     if course[1].seq != seq:
-                        seq, run.patience = course[1].seq, 0 if fixed else PATIENCE
+                        seq, run.patience = course[1].seq, 0 if fixed or not self.dialect.waits else PATIENCE
                     try:
                         with session(run):
                             if fixed and run.head != seq:
                                 raise _stale(run)
-                            if interrupted or run.head != seq:
+                            if run.head != seq or getattr(course[1], "unfinished", None):
                                 course = chosen(self._finished(run, migrations))
-                                interrupted = False
                             course = execute(run, *course, together=self.transaction == "all")
-                    except LedgerConflict:
-                        if fixed:
-                            raise _stale(run) from None
-                        if run.patience == 0:
-                            raise
+                    except LedgerConflict as conflict:
+                        _make_sense(run, conflict, fixed=fixed)
                         course, run.patience = None, run.patience - 1
                     except (HistoryError, SourceError, LedgerError) as error:
                         if run.outcomes:
@@ -353,10 +352,19 @@ class Migrator(Settings):
 
 
 def _check_database(database: object) -> None:
-    if isinstance(database, Connection):
-        raise ConfigurationError("a Connection is not supported by this version: pass its Engine or its URL")
-    if not isinstance(database, URL | Engine):
-        raise ConfigurationError(f"database must be a URL or an Engine, not {type(database).__name__}")
+    if not isinstance(database, URL | Engine | Connection):
+        raise ConfigurationError(f"database must be a URL, an Engine or a Connection, not {type(database).__name__}")
+
+
+def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:
+    """Raise what it means that somebody else was faster, unless there is patience left to plan again."""
+    if fixed:
+        raise _stale(run) from None
+    if not run.dialect.waits:
+        reason = "another migrator was at work: roll your transaction back, and call again"
+        raise MigrationInProgress(reason, holder=None, report=Report()) from conflict
+    if run.patience == 0:
+        raise conflict
 
 
 def _stale(run: Run) -> StalePlan:

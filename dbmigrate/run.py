@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import AS_WRITTEN
@@ -23,7 +23,7 @@ from dbmigrate.script import CHANGED, Problem, checksum, selected
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from sqlalchemy.engine import URL, Connection, CursorResult
+    from sqlalchemy.engine import Connection, CursorResult, Engine
 
     from dbmigrate.dialects import Dialect
     from dbmigrate.ledger import TableLedger
@@ -44,7 +44,7 @@ FASTER = "another runner was faster"
 class Settings:
     """What a Migrator was given, checked and complete."""
 
-    database: URL | Engine = field(repr=False)  # a URL can hold secrets in more than its password
+    database: URL | Engine | Connection = field(repr=False)  # a URL can hold secrets in more than its password
     source: Source
     ledger: TableLedger
     allow: frozenset[type[Finding]]
@@ -58,7 +58,9 @@ class Settings:
     @property
     def url(self) -> URL:
         """The URL of the database."""
-        return self.database.url if isinstance(self.database, Engine) else self.database
+        if isinstance(self.database, URL):
+            return self.database
+        return self.database.engine.url
 
 
 @dataclass(slots=True)
@@ -138,10 +140,11 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
         progress = run.ledger.progress(run.connection)
         if progress != seen:
             seen, since = progress, now
-        elif now - since > patience:
+        if now - since > patience or not run.dialect.waits:
             who, count = holder(), len(run.outcomes)
             raise MigrationInProgress(
-                f"another migrator made no progress for {patience:g} s{f': {who}' if who else ''}. "
+                f"another migrator {f'made no progress for {patience:g} s' if run.dialect.waits else 'is at work'}"
+                f"{f': {who}' if who else ''}. "
                 f"{f'Steps of this call that are committed: {count}' if count else 'Nothing was run here'}; call again "
                 "when it has ended",
                 holder=who,

@@ -85,8 +85,8 @@ class Script:
     foreign_keys_off: bool
     #: Every statement takes effect or not together with its transaction.
     atomic: bool
-    #: A statement may have changed the session.
-    changes_session: bool
+    #: The most that a statement may have done to the session.
+    changes_session: Literal["set", "lost", "unknown"] | None
     problems: tuple[Problem, ...] = field(default=(), repr=False)
     #: The statements of a short script, so that it need not be cut again; long ones are not kept in memory.
     kept: tuple[Statement, ...] | None = field(default=None, repr=False, compare=False)
@@ -182,7 +182,8 @@ def inspect(
         mark = fingerprint(text, grammar, directives)
     problems += _wrong_directives(text, origin, directives)
     marked: list[tuple[Statement, Traits]] = []
-    atomic, changes, last, off = True, False, 0, False
+    atomic, last, off = True, 0, False
+    changes: Literal["set", "lost", "unknown"] | None = None
     outside: Statement | None = None
     kept: list[Statement] | None = [] if len(text) <= _SHORT else None
     try:
@@ -202,7 +203,7 @@ def inspect(
                 marked.append((statement, traits))
             outside = outside or (statement if traits.outside else None)
             atomic = atomic and traits.atomic
-            changes = changes or traits.session is not None
+            changes = traits.session if changes in (None, "unknown") and traits.session else changes
     except ScriptError as error:
         problems.append(Problem(origin, error.line, error.reason))
         return Script(whole, mark, 1, last, not transaction, off, atomic, changes, tuple(problems))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dbmigrate.plan import History
     from dbmigrate.run import Run
 
+_STAYS = ("set", "lost")
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -93,6 +95,15 @@ def checked(
         raise SourceError(problems)
     ready = tuple(known[step] for step in steps)
     alone = [str(step) for step in ready if not step.transactional or script_of(step).foreign_keys_off]
+    if alone and not dialect.waits:
+        raise ConfigurationError(
+            f"{', '.join(alone)} cannot run inside the transaction of a Connection: pass its Engine. Nothing was run"
+        )
+    if leaking := [str(step) for step in ready if not dialect.waits and script_of(step).changes_session in _STAYS]:
+        raise ConfigurationError(
+            f"what {', '.join(leaking)} makes of the session would stay with the Connection: pass its Engine, or say "
+            "SET LOCAL where there is one. Nothing was run"
+        )
     if one and alone:
         raise ConfigurationError(f"transaction='all' cannot include {', '.join(alone)}: use 'each'. Nothing was run")
     return ready
@@ -108,9 +119,9 @@ def _look_at(step: Step, dialect: Dialect, ledger: str | None) -> Step:
         reason = CHANGED
     elif step.direction == "up" and script.count < 1 and not script.problems:
         reason = "there is no statement in it: write one, or delete the file"
-    elif script.foreign_keys_off and not dialect.switches_foreign_keys:
+    elif dialect.waits and script.foreign_keys_off and not dialect.switches_foreign_keys:
         reason = "foreign-keys=off is for SQLite: leave it out"
-    elif not transactional and not dialect.non_transactional_steps:
+    elif dialect.waits and not transactional and not dialect.non_transactional_steps:
         reason = "no-transaction is not supported on this database yet: leave the directive out"
     if reason is not None:
         script = replace(script, problems=(*script.problems, Problem(body.origin, None, reason)))

@@ -56,6 +56,11 @@ class Dialect:
     non_transactional_steps = True
     #: BEGIN alone keeps other migrators out; then there is no lock besides it.
     begin_is_the_lock = False
+    #: Whoever finds another migrator at work waits. False: the connection is the caller's (see borrowed.py).
+    waits = True
+    begin_sql = "BEGIN"
+    commit_sql = "COMMIT"
+    rollback_sql: tuple[str, ...] = ("ROLLBACK",)
     #: The directive foreign-keys=off means something.
     switches_foreign_keys = False
     #: The schema that the ledger is in, where no connection need be asked.
@@ -81,6 +86,18 @@ class Dialect:
 
     def is_disposable(self, connection: Connection) -> bool:  # noqa: ARG002
         """Tell whether the database outlives this connection, so that it can be closed instead of reused."""
+        return True
+
+    def check(self, connection: Connection) -> None:
+        """Raise ConfigurationError where scripts would not mean over this connection what they mean here."""
+
+    def autocommits(self, connection: Connection) -> bool:
+        """Tell whether every statement over a connection of the caller's would commit by itself."""
+        raw: Any = connection.connection.dbapi_connection
+        return (raw.get_autocommit() if hasattr(raw, "get_autocommit") else getattr(raw, "autocommit", False)) is True
+
+    def join(self, connection: Connection) -> bool:  # noqa: ARG002
+        """Send a BEGIN that the driver of a caller's connection has put off. False: the database is busy."""
         return True
 
     @contextmanager
@@ -111,7 +128,10 @@ class Dialect:
         return sha256(f"dbmigrate\x1f{home or ''}\x1f{table}".encode()).hexdigest()
 
     def try_lock(self, connection: Connection, key: str) -> bool:
-        """Take the migration lock for this session if it is free. Never wait: a waiter can deadlock with its holder."""
+        """Take the migration lock for this session if it is free. Never wait: a waiter can deadlock with its holder.
+
+        Where the connection is the caller's, take it for the transaction, if there is such a lock.
+        """
         raise NotImplementedError
 
     def unlock(self, connection: Connection, key: str) -> None:
@@ -132,7 +152,7 @@ class Dialect:
 
     def begin(self, connection: Connection) -> bool:
         """Open a transaction. False: the database is busy with another migrator; try again later."""
-        send(connection, "BEGIN")
+        send(connection, self.begin_sql)
         return True
 
     def commit(self, connection: Connection) -> bool:
@@ -141,12 +161,13 @@ class Dialect:
         PostgreSQL answers COMMIT of a failed transaction with a rollback and no error. It does not come to that: the
         ledger's row is the last statement before, and fails in such a transaction.
         """
-        send(connection, "COMMIT")
+        send(connection, self.commit_sql)
         return True
 
     def rollback(self, connection: Connection) -> str | None:
         """Roll back what is open, if anything is. Return a warning if something could not be rolled back."""
-        send(connection, "ROLLBACK")
+        for sql in self.rollback_sql:
+            send(connection, sql)
         return None
 
     def drain(self, cursor: Any) -> None:  # noqa: ANN401 - the driver's

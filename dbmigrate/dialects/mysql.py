@@ -8,7 +8,6 @@ and DDL, and the server gives it up when the session ends and its last statement
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -19,7 +18,7 @@ from dbmigrate.errors import ConfigurationError
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy.engine import Connection
     from sqlalchemy.exc import DBAPIError
@@ -74,6 +73,7 @@ class MySQL(Dialect):
 
     grammar = MYSQL
     transactional_ddl = False
+    begin_sql = "START TRANSACTION"
     text_type = "LONGTEXT"
     time_type = "DATETIME(6)"
     table_options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
@@ -120,23 +120,20 @@ class MySQL(Dialect):
         whole = first == "TRUNCATE" or (what in _WHOLE and not (replaced and what in ("TABLE", "SEQUENCE")))
         return _DDL if whole and not several else _PARTIAL
 
-    @contextmanager
-    def session(self, connection: Connection, wait: float) -> Generator[None]:
-        """Refuse a cluster and a mode in which quotes mean something else, then do as the base does."""
-        with super().session(connection, wait):
-            mode = str(scalar(connection, "SELECT @@sql_mode"))
-            if strange := [name for name in _STRANGE_MODES if name in mode]:
-                raise ConfigurationError(
-                    f"this connection has sql_mode {' and '.join(strange)}, in which scripts cannot be cut into "
-                    "statements for certain: connect without it"
-                )
-            nodes = rows(connection, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'")
-            if nodes and int(nodes[0][1]) > 0:
-                raise ConfigurationError(
-                    f"this is a Galera cluster of {nodes[0][1]}, where GET_LOCK keeps nobody out: run one migrator "
-                    "at a time, with dialect= a subclass of dbmigrate.dialects.mysql.MySQL whose session() permits it"
-                )
-            yield
+    def check(self, connection: Connection) -> None:
+        """Refuse a cluster, and a mode in which quotes mean something else."""
+        mode = str(scalar(connection, "SELECT @@sql_mode"))
+        if strange := [name for name in _STRANGE_MODES if name in mode]:
+            raise ConfigurationError(
+                f"this connection has sql_mode {' and '.join(strange)}, in which scripts cannot be cut into "
+                "statements for certain: connect without it"
+            )
+        nodes = rows(connection, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'")
+        if nodes and int(nodes[0][1]) > 0:
+            raise ConfigurationError(
+                f"this is a Galera cluster of {nodes[0][1]}, where GET_LOCK keeps nobody out: run one migrator at a "
+                "time, with dialect= a subclass of dbmigrate.dialects.mysql.MySQL whose check() permits it"
+            )
 
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:
         """Set it in seconds, for this session; whole ones of at least 1 for locks."""
@@ -188,14 +185,9 @@ class MySQL(Dialect):
         sql = text("SELECT count(*) FROM information_schema.processlist WHERE id = :number AND id <> CONNECTION_ID()")
         return bool(connection.execute(sql, {"number": int(number)}).scalar_one())
 
-    def begin(self, connection: Connection) -> bool:
-        """Open a transaction."""
-        send(connection, "START TRANSACTION")
-        return True
-
     def rollback(self, connection: Connection) -> str | None:
         """Roll back; tables of engines without transactions keep their rows, and the server only warns (1196)."""
-        send(connection, "ROLLBACK")
+        super().rollback(connection)
         return next((str(row[2]) for row in rows(connection, "SHOW WARNINGS") if row[1] == 1196), None)  # noqa: PLR2004
 
     def drain(self, cursor: Any) -> None:  # noqa: ANN401 - the driver's

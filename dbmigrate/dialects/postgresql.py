@@ -89,22 +89,24 @@ class PostgreSQL(Dialect):
             return Traits(atomic=False)
         return _LOST if first in ("LISTEN", "DECLARE", "LOAD", "DEALLOCATE", "UNLISTEN") else PLAIN
 
+    def check(self, connection: Connection) -> None:
+        """Refuse strings in which a backslash escapes."""
+        if scalar(connection, "SELECT pg_catalog.current_setting('standard_conforming_strings')") != "on":
+            raise ConfigurationError(
+                "standard_conforming_strings is off for this role, database or connection, and scripts cannot be cut "
+                "into statements for certain then: switch it on"
+            )
+
     @contextmanager
     def session(self, connection: Connection, wait: float) -> Generator[None]:
-        """Refuse a transaction pooler, and strings in which a backslash escapes; else do as the base does."""
+        """Refuse a transaction pooler; else do as the base does."""
         with super().session(connection, wait):
             info = getattr(connection.connection.driver_connection, "info", None)
-            sql = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('standard_conforming_strings')"
-            mine, (real, strings) = getattr(info, "backend_pid", None), rows(connection, sql)[0]
+            mine, real = getattr(info, "backend_pid", None), scalar(connection, "SELECT pg_catalog.pg_backend_pid()")
             if mine is not None and mine != real:
                 raise ConfigurationError(
                     f"this connection goes through a pooler (the driver was told process {mine}, the statements run in "
                     f"process {real}): locks do not hold there. Give dbmigrate a URL that leads directly to the server"
-                )
-            if strings != "on":
-                raise ConfigurationError(
-                    "standard_conforming_strings is off for this role, database or connection, and scripts cannot be "
-                    "cut into statements for certain then: switch it on"
                 )
             yield
 
@@ -138,12 +140,14 @@ class PostgreSQL(Dialect):
 
     def try_lock(self, connection: Connection, key: str) -> bool:
         """Take the advisory lock if it is free."""
-        sql = f"SELECT pg_catalog.pg_try_advisory_lock({_LOCK_SQL.format(key=key)})"
+        kind = "lock" if self.waits else "xact_lock"
+        sql = f"SELECT pg_catalog.pg_try_advisory_{kind}({_LOCK_SQL.format(key=key)})"
         return bool(scalar(connection, sql))
 
     def unlock(self, connection: Connection, key: str) -> None:
-        """Give the advisory lock back."""
-        send(connection, f"SELECT pg_catalog.pg_advisory_unlock({_LOCK_SQL.format(key=key)})")
+        """Give the advisory lock back, unless it ends with the caller's transaction."""
+        if self.waits:
+            send(connection, f"SELECT pg_catalog.pg_advisory_unlock({_LOCK_SQL.format(key=key)})")
 
     def holder(self, connection: Connection, key: str) -> str | None:
         """Describe the session in pg_stat_activity that has the lock."""

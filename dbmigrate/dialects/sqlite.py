@@ -52,6 +52,7 @@ class SQLite(Dialect):
     grammar = SQLITE
     non_transactional_steps = False
     begin_is_the_lock = True
+    begin_sql = "BEGIN IMMEDIATE"
     default_home = "main"  # never the temporary schema, nor an attached one
     switches_foreign_keys = True
     time_type = "TEXT"
@@ -93,6 +94,15 @@ class SQLite(Dialect):
         """Tell whether the main database is a file."""
         return any(row[1] == "main" and row[2] for row in rows(connection, "PRAGMA database_list"))
 
+    def autocommits(self, connection: Connection) -> bool:
+        """Ask the driver, which puts BEGIN off until the first DML; who has sent it by hand is in a transaction."""
+        raw = _raw(connection)
+        return not raw.in_transaction and (raw.isolation_level is None or getattr(raw, "autocommit", False) is True)
+
+    def join(self, connection: Connection) -> bool:
+        """Send the BEGIN that the driver sends before DML only: DDL in front of it would commit by itself."""
+        return bool(_raw(connection).in_transaction) or _unless_busy(connection, SQLite.begin_sql)
+
     @contextmanager
     def session(self, connection: Connection, wait: float) -> Generator[None]:
         """Switch the driver's transaction control off, and restore it and the connection's settings at the end.
@@ -126,17 +136,15 @@ class SQLite(Dialect):
 
     def begin(self, connection: Connection) -> bool:
         """Take the write lock."""
-        return _unless_busy(connection, "BEGIN IMMEDIATE")
+        return _unless_busy(connection, self.begin_sql)
 
     def commit(self, connection: Connection) -> bool:
         """Commit; readers can be in the way without write-ahead logging, and then COMMIT alone can be repeated."""
-        return _unless_busy(connection, "COMMIT")
+        return _unless_busy(connection, self.commit_sql)
 
     def rollback(self, connection: Connection) -> str | None:
         """Roll back, unless SQLite has already done so."""
-        if _raw(connection).in_transaction:
-            send(connection, "ROLLBACK")
-        return None
+        return super().rollback(connection) if _raw(connection).in_transaction else None
 
     def in_transaction(self, connection: Connection) -> bool:
         """Ask the driver; INSERT OR ROLLBACK and RAISE(ROLLBACK) end a transaction without a word."""

@@ -1,0 +1,43 @@
+"""A connection of the caller's: the same database, seen from inside a transaction that is not ours to end.
+
+Each migration runs in a savepoint; nothing is committed, rolled back further than that, closed or reconfigured. Whoever
+finds another migrator at work gives up at once: to wait would hold the caller's own locks.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from copy import copy
+from typing import TYPE_CHECKING
+
+from dbmigrate.dialects.base import Dialect
+from dbmigrate.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from sqlalchemy.engine import Connection
+
+
+class _Borrowed(Dialect):
+    waits = False
+    begin_sql = "SAVEPOINT dbmigrate_step"
+    commit_sql = "RELEASE SAVEPOINT dbmigrate_step"
+    rollback_sql = ("ROLLBACK TO SAVEPOINT dbmigrate_step", "RELEASE SAVEPOINT dbmigrate_step")
+
+    def is_disposable(self, connection: Connection) -> bool:  # noqa: ARG002
+        return False
+
+    @contextmanager
+    def session(self, connection: Connection, wait: float) -> Generator[None]:  # noqa: ARG002
+        yield
+
+    def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
+        raise ConfigurationError(f"{name} would stay with the Connection, which is yours: set it there")
+
+
+def borrowed(dialect: Dialect) -> Dialect:
+    """Return what a dialect is like over a connection of the caller's."""
+    twin = copy(dialect)
+    twin.__class__ = type(f"Borrowed{type(dialect).__name__}", (_Borrowed, type(dialect)), {})
+    return twin
