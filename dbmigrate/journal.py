@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, SourceError
 from dbmigrate.model import JournalEntry, Outcome
 from dbmigrate.plan import unfinished
-from dbmigrate.run import FASTER, Tracker, append, script_of, statements_of, step_record, writing
+from dbmigrate.python import PythonBody
+from dbmigrate.run import FASTER, Tracker, append, script_of, statements_of, step_record, traits_of, writing
 from dbmigrate.script import ALGORITHM
 
 if TYPE_CHECKING:
@@ -47,13 +48,14 @@ def journalled(
     started, clock = datetime.now(UTC), time.monotonic()
     journal = _Journal(run, step, begun or step_record(run, step, f"begin_{step.direction}", before, started), known)
     done = {entry.ordinal for entry in known if entry.state == "done"}
+    inside = isinstance(step.body, PythonBody) and not script_of(step).no_transaction  # and "done" commits with it
     try:
         journal.enter(step)
         if begun is None:
             journal.open()
             run.ledger.append(run.connection, journal.record)
         for statement in statements_of(run, step):
-            traits = run.dialect.traits(statement)
+            traits = traits_of(run, step, statement)
             if statement.ordinal in done:
                 if traits.session == "set":  # the session that did it is gone
                     journal.close()
@@ -71,8 +73,10 @@ def journalled(
                 journal.flush()
                 if not traits.commits_before:
                     journal.close()
+                if inside:
+                    journal.open()
                 journal.send(statement, in_transaction=False)
-                journal.is_open = False
+                journal.is_open = inside
                 journal.add(statement, "done")
             journal.leave()
         journal.open()
@@ -152,13 +156,15 @@ class _Journal(Tracker):
             if isinstance(error, SourceError) and not run.outcomes:
                 return error
             return self.failure(error, f"Nothing of the step was committed{rest}", rolled_back=left is None)
-        if statement is not None and isinstance(error, DBAPIError):
-            traits = run.dialect.traits(statement)
+        if statement is not None and (isinstance(error, DBAPIError) or isinstance(self.step.body, PythonBody)):
+            traits = traits_of(run, self.step, statement)
             if self.entries and self.entries[-1].ordinal == statement.ordinal and traits.atomic:
                 self.entries.pop()  # it was done, and its COMMIT failed
-            refused = traits.session != "unknown" and run.dialect.had_no_effect(error)
-            state: State = "started" if traits.partial and not refused else "failed"
-            self.add(statement, state, run.dialect.message(error))
+            refused, text = False, f"{type(error).__name__}: {error}"
+            if isinstance(error, DBAPIError):
+                refused = traits.session != "unknown" and run.dialect.had_no_effect(error)
+                text = run.dialect.message(error)
+            self.add(statement, "started" if traits.partial and not refused else "failed", text)
         # what a rollback took away
         written = {entry.entry for entry in run.ledger.journal(run.connection, self.record.seq)}
         self.unwritten = [entry for entry in self.entries if entry.entry not in written]
@@ -195,7 +201,7 @@ def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[Journal
         where = f"{step.body.origin}:{statement.line}: statement {statement.ordinal}"
         if expected != statement_hash(statement):
             raise HistoryError([finding], f"{where} ran already, and was edited since: restore it")
-        if run.dialect.traits(statement).session == "lost":
+        if traits_of(run, step, statement).session == "lost":
             raise HistoryError(
                 [finding],
                 f"{where} made something that ended with its session, so the rest cannot go on: finish or undo the "

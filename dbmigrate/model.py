@@ -28,8 +28,11 @@ class Body(Protocol):
         ...
 
     @property
-    def checksum(self) -> str:
-        """SHA-256 of its bytes (without byte order mark, CRLF as LF), with its tag; of an up script, when loaded."""
+    def checksum(self) -> str | None:
+        """SHA-256 of its bytes (without byte order mark, CRLF as LF), with its tag; of an up script, when loaded.
+
+        None: there are no bytes, and no edit can be noticed.
+        """
         ...
 
     @property

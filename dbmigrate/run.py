@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.dialects.base import AS_WRITTEN
+from dbmigrate.dialects.base import AS_WRITTEN, StepError, send
 from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress, SourceError
 from dbmigrate.model import VERSION, Outcome, Record, Report, StatementFinished, StepFinished, StepStarted, Waiting
 from dbmigrate.plan import linked
-from dbmigrate.scanner import position
-from dbmigrate.script import CHANGED, Problem, checksum, selected
+from dbmigrate.python import PythonBody, call, line_of
+from dbmigrate.scanner import Statement, position
+from dbmigrate.script import CHANGED, Problem, Traits, checksum, selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from dbmigrate.ledger import TableLedger
     from dbmigrate.model import Event, Finding, Migration, Step
     from dbmigrate.plan import History
-    from dbmigrate.scanner import Statement
     from dbmigrate.script import Script
     from dbmigrate.source import Source
 
@@ -38,6 +38,8 @@ _FIRST_WAIT, _LONGEST_WAIT, _REMIND = 0.05, 1.0, 10.0  # seconds
 #: Times that a transaction is tried again because of another one, while nothing else moves.
 PATIENCE = 10
 FASTER = "another runner was faster"
+_MARK = "dbmigrate_function"
+_FUNCTION = Traits(atomic=False, partial=True, session="unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +192,10 @@ def step_record(
         step.migration,
         action,
         before,
-        fingerprint=script_of(step).fingerprint if is_up else None,
+        fingerprint=script_of(step).fingerprint or None if is_up else None,
         started_at=started,
         finished_at=finished,
-        down_sql=down.read() if is_up and down else None,
+        down_sql=down.read() if is_up and down and not isinstance(down, PythonBody) else None,
     )
 
 
@@ -219,7 +221,14 @@ def statements_of(run: Run, step: Step) -> Iterator[Statement]:
     text, script = step.body.read(), script_of(step)
     if checksum(text.encode(errors="surrogatepass")) != script.checksum:
         raise SourceError([Problem(step.body.origin, None, CHANGED)])
+    if isinstance(step.body, PythonBody):  # one statement, as far as we are concerned
+        return iter([Statement(text or step.body.origin, 1, 0, 1, 1, ())])
     return selected(text, run.dialect.grammar, script)
+
+
+def traits_of(run: Run, step: Step, statement: Statement) -> Traits:
+    """Return what a statement does to its transaction and session; of a function nothing is known."""
+    return _FUNCTION if isinstance(step.body, PythonBody) else run.dialect.traits(statement)
 
 
 class Tracker:
@@ -239,13 +248,26 @@ class Tracker:
         """Send a statement, and make sure that it did not end the transaction that it runs in."""
         self.statement, self.clock = statement, time.monotonic()
         # Not through send(): a traceback is part of the interface, and is kept short.
-        result = self.run.connection.exec_driver_sql(statement.text, execution_options=AS_WRITTEN)
-        if result.returns_rows:
-            _drain(self.run, result)
+        if isinstance(self.step.body, PythonBody):
+            self._call(self.step.body)
+        else:
+            result = self.run.connection.exec_driver_sql(statement.text, execution_options=AS_WRITTEN)
+            if result.returns_rows:
+                _drain(self.run, result)
         if in_transaction and not self.run.dialect.in_transaction(self.run.connection):
-            raise _TransactionEndedError(
-                "the statement ended the transaction (ON CONFLICT ROLLBACK or RAISE(ROLLBACK))"
-            )
+            raise StepError("the statement ended the transaction (ON CONFLICT ROLLBACK or RAISE(ROLLBACK))")
+
+    def _call(self, body: PythonBody) -> None:
+        """Call a function, and make sure that it did not end the transaction either."""
+        connection = self.run.connection
+        if self.step.transactional:
+            send(connection, f"SAVEPOINT {_MARK}")
+        call(body, connection, transaction=not script_of(self.step).no_transaction)
+        if self.step.transactional:
+            try:
+                send(connection, f"RELEASE SAVEPOINT {_MARK}")
+            except DBAPIError as error:
+                raise StepError("the function ended or spoiled the transaction of the step") from error
 
     def leave(self) -> None:
         """Report a statement whose effect is as certain as it can be."""
@@ -259,10 +281,14 @@ class Tracker:
         statement, step, dialect, before = self.statement, self.step, self.run.dialect, len(self.run.outcomes)
         place, excerpt, hint, at, line, column = step.body.origin, "", None, None, None, None
         reason = f"{type(error).__name__}: {error}"
+        if isinstance(step.body, PythonBody) and statement is not None:
+            statement, line = None, line_of(step.body, error.__traceback__)
+            if line is not None:
+                place, excerpt = f"{step.body.filename}:{line}", _excerpt(step, line)
         if isinstance(error, DBAPIError):
             reason, hint = dialect.message(error), dialect.hint(error)
             at = dialect.locate(error, statement) if statement is not None else None
-        elif isinstance(error, MigrationError | _TransactionEndedError | ValueError):
+        elif isinstance(error, MigrationError | StepError):
             reason = str(error)
         if statement is not None:
             line, column = position(statement.text, at or 0)
@@ -295,23 +321,19 @@ def _drain(run: Run, result: CursorResult[Any]) -> None:
     result.close()
 
 
-class _TransactionEndedError(Exception):
-    """A statement ended the transaction that it ran in."""
-
-
-def _excerpt(step: Step, line: int, column: int) -> str:
-    """Return the line with a caret under the column; long lines are cut around it."""
+def _excerpt(step: Step, line: int, column: int = 0) -> str:
+    """Return the line with a caret under the column, if there is one; long lines are cut around it."""
     try:
         text = step.body.read()
     except SourceError:
         return ""  # the file is gone meanwhile; what failed is worth more than how it looked
-    if checksum(text.encode(errors="surrogatepass")) != script_of(step).checksum:
+    if not text or checksum(text.encode(errors="surrogatepass")) != script_of(step).checksum:
         return ""
     source = text.split("\n")[line - 1].rstrip("\r")
     begin = max(column - 1 - 100, 0)
     shown = source[begin : begin + 160]
     pad = "".join("\t" if c == "\t" else " " for c in source[begin : column - 1])
-    return f"\n{line:>6} | {shown}\n       | {pad}^"
+    return f"\n{line:>6} | {shown}" + (f"\n       | {pad}^" if column else "")
 
 
 def _log(event: Event) -> None:

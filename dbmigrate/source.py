@@ -11,6 +11,7 @@ from dbmigrate.layouts import layout as find_layout
 from dbmigrate.layouts.folder import UNFIT, fits, open_folder
 from dbmigrate.model import Migration, TextBody
 from dbmigrate.plan import BASE
+from dbmigrate.python import Function
 from dbmigrate.script import Problem, checksum, decode, is_blank
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def read_folder(node: Traversable, origin: str, layout: str) -> Sequence[Migrati
 
 @dataclass(frozen=True, slots=True)
 class MemorySource:
-    """Migrations built in code, in the order given. `sql_migration` builds one."""
+    """Migrations built in code, in the order given. `sql_migration` and `python_migration` build one."""
 
     migrations: Iterable[Migration]
 
@@ -87,6 +88,8 @@ class MemorySource:
 
 
 def _wrong_text(body: Body, *, may_be_blank: bool = False) -> Iterable[Problem]:
+    if isinstance(body, Function):
+        return ()
     try:
         data = body.read().encode(errors="surrogatepass")
     except SourceError as error:  # a body of another source

@@ -12,6 +12,7 @@ from dbmigrate.layouts.folder import unreadable
 from dbmigrate.ledger import LedgerBusyError
 from dbmigrate.model import Report, Unfinished
 from dbmigrate.plan import changed, compare, fold, tolerate
+from dbmigrate.python import PythonBody
 from dbmigrate.run import script_of
 from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.script import CHANGED, Problem, fingerprint, inspect
@@ -111,11 +112,14 @@ def checked(
 
 def _look_at(step: Step, dialect: Dialect, ledger: str | None) -> Step:
     body = step.body
-    text, wanted = body.read(), body.transaction
-    script = inspect(text, dialect.grammar, dialect.traits, origin=body.origin, transaction=wanted, ledger=ledger)
+    if isinstance(body, PythonBody):
+        script = body.look()
+    else:
+        text, wanted = body.read(), body.transaction
+        script = inspect(text, dialect.grammar, dialect.traits, origin=body.origin, transaction=wanted, ledger=ledger)
     transactional = not script.no_transaction and (dialect.transactional_ddl or script.atomic)
     reason = None
-    if step.direction == "up" and script.checksum != body.checksum:
+    if step.direction == "up" and body.checksum not in (None, script.checksum):
         reason = CHANGED
     elif step.direction == "up" and script.count < 1 and not script.problems:
         reason = "there is no statement in it: write one, or delete the file"
@@ -136,6 +140,8 @@ def _locate(finding: Finding, migrations: Iterable[Migration], dialect: Dialect)
     body = next(bodies, None)
     if body is None:
         return finding
+    if isinstance(body, PythonBody):
+        return replace(finding, where=body.origin)
     try:
         for found in islice(statements(body.read(), dialect.grammar), finding.statement - 1, finding.statement):
             return replace(finding, where=f"{body.origin}:{found.line}: {' '.join(found.text[:60].split())}")
@@ -145,7 +151,9 @@ def _locate(finding: Finding, migrations: Iterable[Migration], dialect: Dialect)
 
 
 def fingerprint_of(migration: Migration, dialect: Dialect) -> str:
-    """Return the fingerprint of an up script; "" if it cannot be cut, for then it is not what ran."""
+    """Return the fingerprint of an up script; "" if it cannot be cut, for then it is not what ran, and of Python."""
+    if isinstance(migration.up, PythonBody):
+        return ""
     try:
         return fingerprint(migration.up.read(), dialect.grammar)
     except ScriptError:

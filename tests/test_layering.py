@@ -18,7 +18,7 @@ _ROOT: Final = Path(__file__).parent.parent
 _FLOORS: Final = [
     {"model", "scanner", "script"},
     {"errors"},
-    {"plan", "source", "layouts", "ledger", "dialects"},
+    {"plan", "source", "layouts", "ledger", "dialects", "python"},
     {"run", "connect", "journal", "execute", "survey"},
     {"migrator", "dbmigrate"},
 ]

@@ -48,7 +48,7 @@ _NAMES: Final = """
     Ahead Body ConfigurationError Edited Event FilesystemSource Finding HistoryError Ledger LedgerConflict LedgerError
     MemorySource Migration MigrationError MigrationFailed MigrationInProgress Migrator Missing NotCurrent OutOfOrder
     Outcome Plan Record Report Source SourceError StalePlan StatementFinished Status StatusEntry Step StepFinished
-    StepStarted TableLedger TargetError Unfinished Waiting sql_migration
+    StepStarted TableLedger TargetError Unfinished Waiting python_migration sql_migration
 """
 #: Everything public that can have a docstring; a union of types cannot.
 _DOCUMENTED: Final = {

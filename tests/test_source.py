@@ -260,7 +260,7 @@ def test_folders_that_are_passed_over(content: dict[str, Any]) -> None:
 
 
 _NAME = "not a migration by its name: call it <digits>_<name>.sql, or move it elsewhere"
-_SUFFIX = "not a migration by its suffix, .up.sql, .down.sql or .sql: rename it, or move it elsewhere"
+_SUFFIX = "not a migration by its suffix, .up.sql, .down.sql, .sql or .py: rename it, or move it elsewhere"
 _UNPRINTABLE = "the name must have 1 to 255 printable characters: rename it"
 
 
@@ -372,7 +372,10 @@ BUILT: dict[str, Mapping[str, Any] | Callable[[Path], object]] = {
     "wrong_encoding": {"1_a.sql": b"-- caf\xe9\n" + A},
     "nul_byte": {"1_a.sql": A + b"\0"},
     "bare_cr": {"1_a.sql": A + b"-- x\rDROP TABLE a;\n"},
-    "python_file": {"1_a.py": b"def upgrade(connection): ...\n"},
+    "python_without_upgrade": {"1_a.py": b"def update(connection): ...\n"},
+    "python_that_is_async": {"1_a.py": b"async def upgrade(connection): ...\n"},
+    "python_with_a_syntax_error": {"1_a.py": b"def upgrade(connection)\n    pass\n"},
+    "python_beside_sql": {"1_a.py": b"def upgrade(connection): ...\n", "1_a.sql": A},
     "case_clash": {"1_a.sql": A, "1_A.sql": B},
     "case_clash_of_directories": {"1_a": {"up.sql": A}, "1_A": {"up.sql": A}},
     "case_clash_in_directory": {"1_a": {"up.sql": A, "Up.sql": B}},
@@ -451,9 +454,12 @@ DEFECTS = {
     "wrong_encoding": ["1_a.sql: not UTF-8 in line 1 (byte 0xe9): save the file as UTF-8"],
     "nul_byte": ["1_a.sql: NUL byte in line 2: save the file as UTF-8 text"],
     "bare_cr": ["1_a.sql: carriage return without line feed in line 2: use LF or CRLF line ends"],
-    "python_file": [
-        "1_a.py: migrations in Python are not supported by this version of dbmigrate: write SQL",
+    "python_without_upgrade": ["1_a.py: there is no def upgrade(connection) in it"],
+    "python_that_is_async": [
+        "1_a.py:1: upgrade must be a plain function, not async: it is called with a Connection",
     ],
+    "python_with_a_syntax_error": ["1_a.py:1: not Python: expected ':'"],
+    "python_beside_sql": ["1_a.py: version 1 is there twice: '1_a.py' and '1_a.sql'. Rename one of them"],
     "case_clash": [f"1_A.sql: version 1 is there twice: '1_A.sql' and '1_a.sql'. {_CASE}"],
     "case_clash_of_directories": [f"1_A: version 1 is there twice: '1_A' and '1_a'. {_CASE}"],
     "case_clash_in_directory": ["1_a/Up.sql: differs from 'up.sql' only in case: rename it, or delete it"],

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
     from dbmigrate.scanner import Statement
 
+
+class StepError(Exception):
+    """What a step fails with besides the errors of the database: a rule of ours that it broke."""
+
+
 AS_WRITTEN = {"no_parameters": True}
 
 

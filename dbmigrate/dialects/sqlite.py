@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from dbmigrate.dialects.base import Dialect, rows, scalar, send
+from dbmigrate.dialects.base import Dialect, StepError, rows, scalar, send
 from dbmigrate.dialects.sqlite_grammar import SQLITE
 from dbmigrate.script import PLAIN, Traits
 
@@ -158,7 +158,7 @@ class SQLite(Dialect):
             broken = rows(connection, "PRAGMA foreign_key_check")
             if broken:
                 some = "; ".join(f"{row[0]} row {row[1]} refers to {row[2]}" for row in broken[:5])
-                raise ValueError(f"foreign keys are violated at the end of the migration: {some}")
+                raise StepError(f"foreign keys are violated at the end of the migration: {some}")
 
         before = scalar(connection, "PRAGMA foreign_keys")
         send(connection, "PRAGMA foreign_keys = OFF")

@@ -3,6 +3,7 @@
     20261123101500_add_users.up.sql     a pair, as SQLx and golang-migrate have it
     20261123101500_add_users.down.sql
     20261123102000_add_email.sql        one file, up only
+    20261123103000_backfill.py          def upgrade(connection), optional def downgrade(connection)
     20261123104000_add_index/           as Diesel has it
         up.sql  down.sql  metadata.toml
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dbmigrate.errors import SourceError
 from dbmigrate.layouts.folder import UNFIT, down_body, fits, text_of, unreadable, up_body
 from dbmigrate.model import Migration
+from dbmigrate.python import bodies
 
 if TYPE_CHECKING:
     from dbmigrate.layouts.folder import Entry, Folder
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 # The ledger holds versions of 255 characters; and int() takes no more than 4,300 digits.
 _VERSION = r"([0-9][0-9-]{0,254})"
 _SCRIPT = re.compile(rf"{_VERSION}_([^.].*?)((?i:(?:\.up|\.down)?\.sql))", re.DOTALL)
+_PYTHON = re.compile(rf"{_VERSION}_([^.].*)\.py", re.DOTALL)
 _FOLDER = re.compile(rf"{_VERSION}_([^.].*)", re.DOTALL)
 _BACKUPS = ("~", "#", ".bak", ".orig", ".rej", ".swp", ".swo", ".tmp")
 _SUFFIXES = _UP, _DOWN, _SINGLE = ".up.sql", ".down.sql", ".sql"
@@ -68,14 +71,14 @@ def read(folder: Folder) -> tuple[list[Migration], list[Problem]]:
 def _script(entry: Entry, problems: list[Problem]) -> _Piece | None:
     """Return what a file has of a migration; say what keeps it from being one, if it looks like one."""
     found = _SCRIPT.fullmatch(entry.name)
+    if python := _PYTHON.fullmatch(entry.name):
+        return _Piece(".py", python[1].replace("-", ""), python[2], entry, *bodies(entry, problems))
     if found is None:
         name, is_sql = entry.name, entry.name.lower().endswith(".sql")
         if not _is_passed_over(name) and (is_sql or name[:1].isdigit()):
-            reason = "not a migration by its suffix, .up.sql, .down.sql or .sql: rename it, or move it elsewhere"
+            reason = "not a migration by its suffix, .up.sql, .down.sql, .sql or .py: rename it, or move it elsewhere"
             if is_sql:
                 reason = "not a migration by its name: call it <digits>_<name>.sql, or move it elsewhere"
-            elif name.endswith(".py"):
-                reason = "migrations in Python are not supported by this version of dbmigrate: write SQL"
             problems.append(entry.problem(entry.defect or reason))
         return None
     version, name, kind = found.groups()

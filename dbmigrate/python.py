@@ -1,0 +1,253 @@
+"""Migrations in Python: files with `def upgrade(connection)`, and functions that are in memory.
+
+A file is parsed before anything runs, and executed only when its step does; SQL is not looked for in it. What a
+function may not do is watched while it runs: it must leave the step's transaction alone, and must not hide from us
+that a statement failed.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import isawaitable, iscoroutinefunction, isgenerator, unwrap
+from types import ModuleType
+from typing import TYPE_CHECKING, overload
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+from dbmigrate.dialects.base import StepError
+from dbmigrate.layouts.folder import FileBody, text_of
+from dbmigrate.model import Migration
+from dbmigrate.script import Problem, Script, checksum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+
+    from dbmigrate.layouts.folder import Entry
+
+    Call = Callable[[Connection], object]
+
+_DOWNGRADE = re.compile(r"^(?:async +)?def +downgrade\b", re.MULTILINE)
+_ASYNC = "must be a plain function, not async: it is called with a Connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One direction of a migration as a function in memory. It has neither checksum nor fingerprint."""
+
+    origin: str
+    function: Call = field(repr=False)
+    transaction: bool = True
+    checksum: None = None
+
+    @property
+    def filename(self) -> str:
+        """The file that the function was written in, as tracebacks name it."""
+        code = getattr(unwrap(self.function), "__code__", None)
+        return code.co_filename if code is not None else self.origin
+
+    def read(self) -> str:
+        """Return nothing: there is no text."""
+        return ""
+
+    def look(self) -> Script:
+        """Return what is known of it."""
+        wrong = [Problem(self.origin, None, f"the function {_ASYNC}")] if iscoroutinefunction(self.function) else []
+        return _script(checksum(b""), wrong, transaction=self.transaction)
+
+    def load(self) -> Call:
+        """Return the function."""
+        return self.function
+
+
+@dataclass(frozen=True, slots=True)
+class PythonFile(FileBody):
+    """One direction of a migration as a function in a file."""
+
+    #: `upgrade` or `downgrade`.
+    function: str
+
+    @property
+    def filename(self) -> str:
+        """The file, as tracebacks name it."""
+        return self.origin
+
+    def look(self) -> Script:
+        """Parse the file, and say what is wrong with it. Nothing in it is run."""
+        text = self.read()
+        mark, wrong, transaction = checksum(text.encode(errors="surrogatepass")), list[Problem](), self.transaction
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            line = getattr(error, "lineno", None)
+            return _script(mark, [Problem(self.origin, line, f"not Python: {getattr(error, 'msg', error)}")])
+        found: ast.stmt | None = None
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == self.function:
+                found = node
+            for name, value in _assigned(node):
+                if name == "transaction" and isinstance(value, ast.Constant) and isinstance(value.value, bool):
+                    transaction = value.value
+                elif name == "transaction":
+                    wrong.append(Problem(self.origin, node.lineno, "say transaction = True or False"))
+        if found is None:
+            wrong.append(Problem(self.origin, None, f"there is no def {self.function}(connection) in it"))
+        elif isinstance(found, ast.AsyncFunctionDef):
+            wrong.append(Problem(self.origin, found.lineno, f"{self.function} {_ASYNC}"))
+        return _script(mark, wrong, transaction=transaction)
+
+    def load(self) -> Call:
+        """Run the module, and return its function; while either runs, the module can be found in sys.modules."""
+        module = ModuleType(f"dbmigrate migration {self.origin}")
+        module.__file__ = self.origin
+        with _registered(module):  # its path only names it: what was checked is what runs
+            exec(compile(self.read(), self.origin, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+        return partial(_call, module, getattr(module, self.function))
+
+
+PythonBody = Function | PythonFile
+
+
+def bodies(entry: Entry, problems: list[Problem]) -> tuple[PythonFile, PythonFile | None]:
+    """Return both directions of a file, which is read once, to hash it; what is wrong is added to `problems`."""
+    data, text, defect = text_of(entry)
+    if defect is not None:
+        problems.append(entry.problem(defect))
+    up, down = (PythonFile(entry.origin, checksum(data), True, entry, name) for name in ("upgrade", "downgrade"))  # noqa: FBT003
+    return up, down if _DOWNGRADE.search(text) else None
+
+
+def _script(mark: str, problems: list[Problem], *, transaction: bool = True) -> Script:
+    return Script(
+        checksum=mark,
+        fingerprint="",
+        first=1,
+        last=1,
+        no_transaction=not transaction,
+        foreign_keys_off=False,
+        atomic=False,
+        changes_session="unknown",
+        problems=tuple(problems),
+    )
+
+
+def _assigned(node: ast.stmt) -> list[tuple[str, ast.expr | None]]:
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return []
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return [(target.id, node.value) for target in targets if isinstance(target, ast.Name)]
+
+
+@contextmanager
+def _registered(module: ModuleType) -> Generator[None]:
+    """SQLAlchemy and dataclasses look there for what annotations mean."""
+    sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        sys.modules.pop(module.__name__, None)
+
+
+def _call(module: ModuleType, function: Call, connection: Connection) -> object:
+    with _registered(module):
+        return function(connection)
+
+
+def line_of(body: PythonBody, traceback: TracebackType | None) -> int | None:
+    """Return the line, in its own file, where a migration in Python was when an error was raised."""
+    line = None
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == body.filename:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
+
+
+def call(body: PythonBody, connection: Connection, *, transaction: bool = True) -> None:
+    """Call the function of a body. Raises StepError if it did what would make its record untrue.
+
+    That is to end the transaction of the step, or to hide from us that a statement failed: whatever was caught inside.
+    An error inside `connection.begin_nested()` is not hidden, for that is how to expect one.
+    """
+    pending: list[str] = []
+    wrong: list[str] = []
+
+    def before(own: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if pending:
+            wrong.append(_hidden(pending.pop()))
+        if not own.in_nested_transaction():
+            pending.append(statement)
+
+    def after(*_: object) -> None:
+        pending.clear()
+
+    def ending(*_: object) -> None:
+        wrong.append("it called commit() or rollback(): the transaction is that of the step, with its record in it")
+        raise StepError(wrong[-1])
+
+    own = _another(connection)
+    if transaction:
+        own.begin()  # to an ORM session it is the outer transaction
+        event.listen(own, "before_cursor_execute", before)
+        event.listen(own, "after_cursor_execute", after)
+        event.listen(own, "commit", ending)
+        event.listen(own, "rollback", ending)
+    result = body.load()(own)
+    if isgenerator(result) or isawaitable(result):
+        raise StepError("the function returned a generator or an awaitable, and nothing of it ran: make it a plain one")
+    if pending:
+        wrong.append(_hidden(pending[0]))
+    if wrong:
+        raise StepError(wrong[0])
+
+
+def _another(connection: Connection) -> Connection:
+    """Return a second Connection over the same connection of the driver, with listeners and state of its own.
+
+    Also without those of the caller's engine: a hook that sends BEGIN would disturb a transaction that is open.
+    """
+    engine = connection.engine
+    options = {name: value for name, value in connection.get_execution_options().items() if name != "isolation_level"}
+    bare = Engine(engine.pool, engine.dialect, engine.url, hide_parameters=engine.hide_parameters)
+    return Connection(bare, connection=connection.connection).execution_options(**options)
+
+
+def _hidden(statement: str) -> str:
+    return (
+        f"it caught the error of a statement ({' '.join(statement.split())[:80]}), so it cannot be recorded as "
+        "success: to expect an error use connection.begin_nested()"
+    )
+
+
+@overload
+def python_migration(
+    version: str, name: str, up: Call, down: Call | None = None, *, transaction: bool = True
+) -> Migration: ...
+
+
+@overload
+def python_migration(
+    version: str, name: str, *, down: Call | None = None, transaction: bool = True
+) -> Callable[[Call], Migration]: ...
+
+
+def python_migration(
+    version: str, name: str, up: Call | None = None, down: Call | None = None, *, transaction: bool = True
+) -> Migration | Callable[[Call], Migration]:
+    """Return a migration made of functions, for a MemorySource; without `up` a decorator for that function.
+
+    Each gets the Connection of its step, inside the step's transaction, which it must neither commit nor roll back;
+    with `transaction=False` there is none, and each statement commits by itself. There is no checksum, so an edit is
+    not noticed.
+    """
+    if up is None:
+        return lambda function: python_migration(version, name, function, down, transaction=transaction)
+    label = f"{version}_{name}"
+    back = None if down is None else Function(f"{label}.down", down, transaction)
+    return Migration(version, name, Function(f"{label}.up", up, transaction), back)
