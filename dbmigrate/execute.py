@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from dbmigrate.errors import LedgerConflict, MigrationInProgress, SourceError
 from dbmigrate.journal import journalled
 from dbmigrate.model import Outcome
-from dbmigrate.run import FASTER, Tracker, script_of, statements_of, step_record, wait_for
+from dbmigrate.plan import unfinished
+from dbmigrate.run import FASTER, Tracker, append, is_whole, script_of, statements_of, step_record, wait_for, writing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,11 @@ def execute(
     """
     while steps:
         batch = steps if together else steps[:1]
-        before = _in_transaction(run, batch, before) if batch[0].transactional else journalled(run, batch[0], before)
+        if batch[0].transactional:
+            record = _in_transaction(run, batch, before)
+        else:
+            record = (journalled if run.ledger.journals else _beside)(run, batch[0], before)
+        before = run.ledger.behind(run.connection, record)
         steps = steps[len(batch) :]
         if any(script_of(step).changes_session for step in batch):
             break
@@ -71,6 +76,35 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
             _undo(run, tracker, head, error, committing=committing)
             raise
     return run.finish(finished)
+
+
+def _beside(run: Run, step: Step, before: History | Record) -> Record:
+    """Run a step whose record does not commit with it, where there is no journal: begun is recorded before it runs."""
+    started, clock = datetime.now(UTC), time.monotonic()
+    tracker, whole = Tracker(run, step), is_whole(script_of(step), run.dialect)
+    begun = step_record(run, step, f"begin_{step.direction}", before, started)
+    run.ledger.append(run.connection, begun)
+    before = run.ledger.behind(run.connection, begun)
+    off = script_of(step).foreign_keys_off
+    switched = run.dialect.foreign_keys_off(run.connection) if off else nullcontext(_nothing)
+    try:
+        with switched as check_foreign_keys, writing(run) if whole else nullcontext():
+            tracker.enter(step)
+            for statement in statements_of(run, step):
+                tracker.send(statement, in_transaction=whole)
+                tracker.leave()
+            check_foreign_keys()
+    except Exception as error:
+        if not whole or run.is_lost:
+            state = f"The step stays unfinished: {unfinished(begun, None)}"
+            raise tracker.failure(error, state, rolled_back=False) from error
+        action = "resolve_unapplied" if step.direction == "up" else "resolve_applied"
+        append(run, step.migration, action, before, "the step was rolled back")
+        state = "The step was rolled back: nothing of it is left"
+        raise tracker.failure(error, state, rolled_back=True) from error
+    record = step_record(run, step, step.direction, before, started, datetime.now(UTC))
+    run.ledger.append(run.connection, record)
+    return run.finish([Outcome(step, record, script_of(step).count, time.monotonic() - clock)])
 
 
 def _nothing() -> None:

@@ -166,7 +166,7 @@ class _Journal(Tracker):
                 text = run.dialect.message(error)
             self.add(statement, "started" if traits.partial and not refused else "failed", text)
         # what a rollback took away
-        written = {entry.entry for entry in run.ledger.journal(run.connection, self.record.seq)}
+        written = {entry.entry for entry in run.ledger.journal(run.connection, self.record.seq) or ()}
         self.unwritten = [entry for entry in self.entries if entry.entry not in written]
         self.close()
         states = [entry.state for entry in self.entries]
@@ -184,7 +184,7 @@ def _nothing_happened(run: Run, step: Step, begun: Record) -> None:
         append(run, step.migration, action, begun, "no statement of the step took effect")
 
 
-def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[JournalEntry]) -> None:
+def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[JournalEntry] | None) -> None:
     """Raise HistoryError unless a step can go on behind the last statement known to be done.
 
     What ran must be what the script still begins with; later statements may have been corrected. What only lives in
@@ -193,7 +193,7 @@ def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[Journal
     finding = unfinished(begun, known)
     if finding.in_doubt:
         raise HistoryError([finding], "a statement is in doubt")
-    done = {entry.ordinal: entry.statement_hash for entry in known if entry.state == "done"}
+    done = {entry.ordinal: entry.statement_hash for entry in known or () if entry.state == "done"}
     for statement in statements_of(run, step):
         expected = done.pop(statement.ordinal, None)
         if expected is None:

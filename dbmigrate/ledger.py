@@ -7,23 +7,26 @@ true, even where locks do not work.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects import dialect_for
 from dbmigrate.dialects.base import send
-from dbmigrate.errors import ConfigurationError, LedgerConflict, LedgerError
+from dbmigrate.errors import ConfigurationError, LedgerConflict, LedgerError, MigrationError
 from dbmigrate.model import JournalEntry, Record
+from dbmigrate.plan import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from sqlalchemy.engine import Connection
 
     from dbmigrate.dialects import Dialect
+    from dbmigrate.plan import History
 
 #: PostgreSQL cuts longer names silently; the journal's name is eight longer than the ledger's.
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,54}")
@@ -45,6 +48,11 @@ class Ledger(Protocol):
 
     To write one: `read` returns all records in order of `seq` and never writes; `create` is safe when several create
     at once; `append` claims `record.seq`, in the transaction that is open on the connection, or raises LedgerConflict.
+    None of them commits, or rolls back. A ledger that keeps only what is applied now makes up its records (seq 1, 2,
+    3, ...; no chain) when it is read. One that is not in the migrated database has an attribute `transactional` that
+    is False: the begin of each step is then recorded before, and its end behind its transaction.
+
+    `dbmigrate.testing.LedgerContract` tests one. Without a journal an interrupted step can only be resolved whole.
     """
 
     def read(self, connection: Connection) -> Sequence[Record]:
@@ -69,6 +77,10 @@ class TableLedger:
     schema: str | None = None
     #: None: by the connection.
     dialect: Dialect | None = None
+    #: Its rows commit with the step that they are about.
+    transactional: ClassVar[bool] = True
+    #: It keeps a journal.
+    journals: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a name that not every database takes as it is."""
@@ -137,6 +149,10 @@ class TableLedger:
             return seq, len(self.journal(connection, seq)) if self._dialect(connection).non_transactional_steps else 0
         except LedgerError:
             return None
+
+    def behind(self, connection: Connection, record: Record) -> History | Record:  # noqa: ARG002
+        """Return what the next record must follow, now that this one is appended."""
+        return record
 
     def journal(self, connection: Connection, seq: int) -> Sequence[JournalEntry]:
         """Return what is known of the statements of the step that record `seq` began, in order."""
@@ -216,3 +232,72 @@ def _record(*row: Any) -> Record:  # noqa: ANN401 - values of the database
 def _moment(value: datetime | str | None) -> datetime | None:
     value = datetime.fromisoformat(value) if isinstance(value, str) else value
     return value and value.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainLedger:
+    """What somebody else's ledger lacks: it keeps records, and no journal."""
+
+    port: Ledger
+    #: Says in the lock's name which ledger of the database it is.
+    table: str
+    schema: str | None = None
+    journals: ClassVar[bool] = False
+
+    @property
+    def transactional(self) -> bool:
+        """Its records commit with the step that they are about."""
+        return bool(getattr(self.port, "transactional", True))
+
+    def at(self, schema: str | None, dialect: Dialect) -> PlainLedger:
+        """Return this ledger, with the schema settled that its lock is for."""
+        return replace(self, schema=schema or dialect.default_home)
+
+    def read(self, connection: Connection, *, brief: bool = False) -> Sequence[Record]:  # noqa: ARG002
+        """Return all records."""
+        with _ours("cannot be read"):
+            return tuple(self.port.read(connection))
+
+    def create(self, connection: Connection) -> None:
+        """Make the ledger if it does not exist."""
+        with _ours("cannot be created"):
+            self.port.create(connection)
+
+    def append(self, connection: Connection, record: Record) -> None:
+        """Claim the record's seq, or raise LedgerConflict."""
+        with _ours(f"cannot keep the record {record.action} of {record}"):
+            self.port.append(connection, record)
+
+    def head(self, connection: Connection) -> int:
+        """Return the last seq, 0 if there is none."""
+        records = self.read(connection)
+        return records[-1].seq if records else 0
+
+    def exists(self, connection: Connection) -> bool:  # noqa: ARG002
+        """Take it for granted where it must not be created, in a transaction of the caller's on MariaDB."""
+        return True
+
+    def progress(self, connection: Connection) -> tuple[int, int] | None:
+        """Return what changes whenever a migrator gets on."""
+        return self.head(connection), 0
+
+    def behind(self, connection: Connection, record: Record) -> History | Record:  # noqa: ARG002
+        """Read again: a ledger that keeps only what is applied now has another seq than the record."""
+        return fold(self.read(connection))
+
+    def journal(self, connection: Connection, seq: int) -> None:
+        """Return that there is none."""
+
+    def note(self, connection: Connection, entries: Sequence[JournalEntry]) -> None:  # noqa: ARG002
+        """Refuse: steps of such a ledger are not journalled."""
+        raise LedgerError("this ledger keeps no journal: call resolve() without statement=. Nothing was recorded")
+
+
+@contextmanager
+def _ours(what: str) -> Generator[None]:
+    try:
+        yield
+    except MigrationError:
+        raise
+    except Exception as error:
+        raise LedgerError(f"the ledger {what}: {type(error).__name__}: {error}") from error

@@ -29,7 +29,7 @@ from dbmigrate.errors import (
 )
 from dbmigrate.execute import execute
 from dbmigrate.journal import check_resumable, journalled
-from dbmigrate.ledger import TableLedger
+from dbmigrate.ledger import Ledger, TableLedger
 from dbmigrate.model import Ahead, Edited, Event, Finding, Missing, OutOfOrder, Plan, Record, Report, Status, Step
 from dbmigrate.run import PATIENCE, Run, Settings, append, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
@@ -57,7 +57,7 @@ class Migrator(Settings):
         database: str | URL | Engine | Connection,
         source: Source | str | os.PathLike[str] = "migrations",
         *,
-        ledger: TableLedger | str = "dbmigrate_ledger",
+        ledger: Ledger | str = "dbmigrate_ledger",
         allow: Collection[type[Finding]] = frozenset({Ahead}),
         transaction: Literal["each", "all"] = "each",
         acquire_timeout: float = 60.0,
@@ -73,7 +73,8 @@ class Migrator(Settings):
                 connections are checked out. One over which a step has run is closed, never handed back to the pool
                 with a stranger's session state (an in-memory SQLite excepted, which is restored).
             source: A Source, or the path of a folder.
-            ledger: A TableLedger, or the name of its table. Two histories in one database are two ledgers.
+            ledger: A Ledger, or the name of a table, which a TableLedger then keeps. Two histories in one database are
+                two ledgers.
             allow: Finding types to tolerate. `Unfinished` cannot be tolerated.
             transaction: "each" migration in its own transaction, or "all" pending ones in one.
             acquire_timeout: Seconds to wait for another migrator without seeing it make progress.
@@ -156,7 +157,7 @@ class Migrator(Settings):
         """
         survey = self._look()
         survey.refuse(self.allow)
-        steps = self._checked(planning.upgrade_steps(survey.migrations, survey.history, to), {})
+        steps = self._checked(Run(self), planning.upgrade_steps(survey.migrations, survey.history, to), {})
         return Plan(steps, survey.history.seq, survey.history.chain, survey.findings)
 
     # -- running ------------------------------------------------------------------------------------------------------
@@ -212,9 +213,9 @@ class Migrator(Settings):
             step = Step(planning.find(begun.version, survey.migrations), "up" if begun.action == "begin_up" else "down")
             if step.direction == "down" and step.migration.down is None:
                 raise TargetError(f"the down script of {step.migration} is gone. Restore it. Nothing was run")
-            (step,) = checked([step], self.dialect, {}, self.ledger.table)
+            (step,) = checked([step], self.dialect, {}, run.ledger)
             check_resumable(run, step, begun, survey.journal)
-            journalled(run, step, survey.history, begun, survey.journal)
+            journalled(run, step, survey.history, begun, survey.journal or ())
             return Report(tuple(run.outcomes), time.monotonic() - began)
 
     # -- recording ----------------------------------------------------------------------------------------------------
@@ -273,8 +274,8 @@ class Migrator(Settings):
         with engine_of(self.database) as engine, connect(engine, run):
             return look(run, migrations)
 
-    def _checked(self, steps: Sequence[Step], known: dict[Step, Step]) -> tuple[Step, ...]:
-        return checked(steps, self.dialect, known, self.ledger.table, one=self.transaction == "all")
+    def _checked(self, run: Run, steps: Sequence[Step], known: dict[Step, Step]) -> tuple[Step, ...]:
+        return checked(steps, self.dialect, known, run.ledger, one=self.transaction == "all")
 
     def _run(self, choose: Callable[[Survey], tuple[Step, ...]], *, fixed: bool = False) -> Report:
         """Plan without a lock, and carry out under it; over a new session where a step used one up.
@@ -286,7 +287,7 @@ class Migrator(Settings):
 
         def chosen(survey: Survey, *, unlocked: bool = False) -> tuple[Sequence[Step], History]:
             survey.refuse(self.allow, unlocked=unlocked)
-            return self._checked(choose(survey), known), survey.history
+            return self._checked(run, choose(survey), known), survey.history
 
         is_new = not self.dialect.exists(self.url)
         if is_new and not chosen(look(run, migrations, empty=True))[0]:  # a connection would create it

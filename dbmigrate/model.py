@@ -185,6 +185,11 @@ class Unfinished(Finding):
             f"{self.version}_{self.name}: its {self.direction} script began and has not ended: it is running now, or "
             "was interrupted"
         )
+        if self.in_doubt and self.statement is None:
+            return (
+                f"{what}; how far it came is not known, for the ledger keeps no journal. Look at the database, finish "
+                f'or undo it by hand, then call resolve("{self.version}", applied=..., reason=...)'
+            )
         which = f"statement {self.statement}{f' ({self.where})' if self.where else ''}"
         call = f'resolve("{self.version}", statement={self.statement}, applied=..., reason=...)'
         if self.in_doubt:

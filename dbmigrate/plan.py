@@ -112,12 +112,12 @@ def compare(
     migrations: Sequence[Migration],
     history: History,
     fingerprints: Mapping[str, str],
-    journal: Sequence[JournalEntry] = (),
+    journal: Sequence[JournalEntry] | None = (),
 ) -> tuple[Finding, ...]:
     """Return every disagreement between a source and a ledger, over the whole history.
 
     `fingerprints` has those of the migrations that `changed` returned; `journal` has the entries of the unfinished
-    step, if there is one.
+    step, if there is one; None: the ledger keeps no journal.
     """
     applied, findings = history.applied, list[Finding]()
     known = {m.version for m in migrations}
@@ -145,13 +145,15 @@ def compare(
     return tuple(findings)
 
 
-def unfinished(record: Record, journal: Sequence[JournalEntry]) -> Unfinished:
-    """Say of a step that began and did not end which statement failed or is in doubt.
+def unfinished(record: Record, journal: Sequence[JournalEntry] | None) -> Unfinished:
+    """Say of a step that began and did not end which statement failed or is in doubt; without a journal, all are.
 
     At most one can be: each is journalled as started before it is sent, and as done or failed before the next one is.
     """
     last = journal[-1] if journal else None
     direction: Direction = "up" if record.action == "begin_up" else "down"
+    if journal is None:
+        return Unfinished(record.version, record.name, direction, in_doubt=True)
     if last is None or last.state == "done":
         return Unfinished(record.version, record.name, direction)
     return Unfinished(record.version, record.name, direction, last.ordinal, last.state == "started", last.error)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import AS_WRITTEN, StepError, send
 from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress, SourceError
+from dbmigrate.ledger import PlainLedger, TableLedger
 from dbmigrate.model import VERSION, Outcome, Record, Report, StatementFinished, StepFinished, StepStarted, Waiting
 from dbmigrate.plan import linked
 from dbmigrate.python import PythonBody, call, line_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, CursorResult, Engine
 
     from dbmigrate.dialects import Dialect
-    from dbmigrate.ledger import TableLedger
+    from dbmigrate.ledger import Ledger
     from dbmigrate.model import Event, Finding, Migration, Step
     from dbmigrate.plan import History
     from dbmigrate.script import Script
@@ -48,7 +49,7 @@ class Settings:
 
     database: URL | Engine | Connection = field(repr=False)  # a URL can hold secrets in more than its password
     source: Source
-    ledger: TableLedger
+    ledger: Ledger
     allow: frozenset[type[Finding]]
     transaction: Literal["each", "all"]
     acquire_timeout: float
@@ -72,7 +73,7 @@ class Run:
     settings: Settings
     connection: Connection = field(init=False)
     #: Its place is settled by the first session, and stays.
-    ledger: TableLedger = field(init=False)
+    ledger: TableLedger | PlainLedger = field(init=False)
     #: What tells this session from all others, where the database can tell.
     session: str | None = None
     applied_by: str | None = None
@@ -84,7 +85,9 @@ class Run:
     lost: bool = False
 
     def __post_init__(self) -> None:
-        self.ledger = self.settings.ledger.at(None, self.settings.dialect)
+        port, dialect = self.settings.ledger, self.settings.dialect
+        ledger = port if isinstance(port, TableLedger) else PlainLedger(port, type(port).__qualname__)
+        self.ledger = ledger.at(None, dialect)
 
     @property
     def dialect(self) -> Dialect:
@@ -224,6 +227,11 @@ def statements_of(run: Run, step: Step) -> Iterator[Statement]:
     if isinstance(step.body, PythonBody):  # one statement, as far as we are concerned
         return iter([Statement(text or step.body.origin, 1, 0, 1, 1, ())])
     return selected(text, run.dialect.grammar, script)
+
+
+def is_whole(script: Script, dialect: Dialect) -> bool:
+    """Tell whether the statements of a script take effect, or not, in one transaction."""
+    return not script.no_transaction and (dialect.transactional_ddl or script.atomic)
 
 
 def traits_of(run: Run, step: Step, statement: Statement) -> Traits:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from dbmigrate.errors import ConfigurationError, HistoryError, MigrationInProgress, SourceError
 from dbmigrate.layouts.folder import unreadable
-from dbmigrate.ledger import LedgerBusyError
+from dbmigrate.ledger import LedgerBusyError, TableLedger
 from dbmigrate.model import Report, Unfinished
 from dbmigrate.plan import changed, compare, fold, tolerate
 from dbmigrate.python import PythonBody
-from dbmigrate.run import script_of
+from dbmigrate.run import is_whole, script_of
 from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.script import CHANGED, Problem, fingerprint, inspect
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from dbmigrate.dialects import Dialect
+    from dbmigrate.ledger import PlainLedger
     from dbmigrate.model import Finding, JournalEntry, Migration, Record, Step
     from dbmigrate.plan import History
     from dbmigrate.run import Run
@@ -35,7 +36,8 @@ class Survey:
     migrations: Sequence[Migration]
     history: History
     findings: tuple[Finding, ...]
-    journal: Sequence[JournalEntry]
+    #: Of the step that did not end. None: the ledger keeps none.
+    journal: Sequence[JournalEntry] | None
 
     def refuse(self, allow: Collection[type[Finding]], *, unlocked: bool = False) -> None:
         """Raise HistoryError for findings that are not tolerated.
@@ -52,7 +54,7 @@ class Survey:
 def look(run: Run, migrations: Sequence[Migration], *, empty: bool = False, brief: bool = False) -> Survey:
     """Compare source and ledger over a run's connection; `empty`: there is no database yet."""
     dialect = run.dialect
-    journal: Sequence[JournalEntry] = ()
+    journal: Sequence[JournalEntry] | None = ()
     history = fold(() if empty else _records(run, brief=brief))
     if history.unfinished is not None:
         journal = run.ledger.journal(run.connection, history.unfinished.seq)
@@ -78,7 +80,12 @@ def _records(run: Run, *, brief: bool) -> Sequence[Record]:
 
 
 def checked(
-    steps: Iterable[Step], dialect: Dialect, known: dict[Step, Step], ledger: str | None = None, *, one: bool = False
+    steps: Iterable[Step],
+    dialect: Dialect,
+    known: dict[Step, Step],
+    ledger: TableLedger | PlainLedger | None = None,
+    *,
+    one: bool = False,
 ) -> tuple[Step, ...]:
     """Return the steps with what is known of their scripts; `known` remembers those that were looked at.
 
@@ -110,14 +117,15 @@ def checked(
     return ready
 
 
-def _look_at(step: Step, dialect: Dialect, ledger: str | None) -> Step:
+def _look_at(step: Step, dialect: Dialect, ledger: TableLedger | PlainLedger | None) -> Step:
     body = step.body
     if isinstance(body, PythonBody):
         script = body.look()
     else:
         text, wanted = body.read(), body.transaction
-        script = inspect(text, dialect.grammar, dialect.traits, origin=body.origin, transaction=wanted, ledger=ledger)
-    transactional = not script.no_transaction and (dialect.transactional_ddl or script.atomic)
+        ours = ledger.table if isinstance(ledger, TableLedger) else None
+        script = inspect(text, dialect.grammar, dialect.traits, origin=body.origin, transaction=wanted, ledger=ours)
+    transactional = is_whole(script, dialect)
     reason = None
     if step.direction == "up" and body.checksum not in (None, script.checksum):
         reason = CHANGED
@@ -129,7 +137,7 @@ def _look_at(step: Step, dialect: Dialect, ledger: str | None) -> Step:
         reason = "no-transaction is not supported on this database yet: leave the directive out"
     if reason is not None:
         script = replace(script, problems=(*script.problems, Problem(body.origin, None, reason)))
-    return replace(step, script=script, transactional=transactional)
+    return replace(step, script=script, transactional=transactional and (ledger is None or ledger.transactional))
 
 
 def _locate(finding: Finding, migrations: Iterable[Migration], dialect: Dialect) -> Finding:
