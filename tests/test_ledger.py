@@ -423,6 +423,26 @@ def test_databases_of_mariadb_may_have_any_name(mariadb: Database, name: str) ->
         mariadb.execute(f"DROP DATABASE {quoted}")
 
 
+@pytest.mark.kinds("postgresql", "mariadb")
+@pytest.mark.parametrize("odd", ["%s", '50% a :b it\'s "x" `y` ? \\ Ü'], ids=["place", "rest"])
+def test_names_pass_through_every_driver(database: Database, odd: str) -> None:
+    """What drivers could take for the place of a value may be in a name; where that cannot be, nothing runs."""
+    name = f"{database.name} {odd}"
+    quote, word = ('"', "SCHEMA") if database.kind == "postgresql" else ("`", "DATABASE")
+    quoted = quote + name.replace(quote, quote * 2) + quote
+    migrator = Migrator(database.url, SOURCE, ledger=TableLedger("told", schema=name))
+    database.execute(f"CREATE {word} {quoted}")
+    try:
+        if database.driver == "mysqlconnector" and odd == "%s":  # it puts a value there, quotes or not
+            with pytest.raises(MigrationFailed, match=r"cannot be written(?s:.*)Nothing of the step was committed"):
+                migrator.upgrade()
+            assert database.tables() == []
+        else:
+            _check(migrator)
+    finally:
+        database.execute(f"DROP {word} {quoted}{' CASCADE' if word == 'SCHEMA' else ''}")
+
+
 def test_databases_of_postgresql_may_have_any_name(postgresql: Database) -> None:
     """Nor does the name of the database itself matter."""
     name = f"{postgresql.name} -%s :b'`\\.Ü"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from dbmigrate.scanner import Statement
 
 AS_WRITTEN = {"no_parameters": True}
+#: Drivers that do not read %% as %: pg8000 not in quotes, mysql-connector nowhere.
+_PERCENT_AS_IT_IS = ("pg8000", "mysqlconnector")
 
 
 def send(connection: Connection, sql: str) -> CursorResult[Any]:
@@ -34,6 +36,14 @@ def send(connection: Connection, sql: str) -> CursorResult[Any]:
     Without `no_parameters` drivers read `%` in it: psycopg turns 'a%b' into something else and reports nothing.
     """
     return connection.exec_driver_sql(sql, execution_options=AS_WRITTEN)
+
+
+def beside_places(connection: Connection, name: str) -> str:
+    """Return a name as it must be written in SQL that has %s as the place of a value.
+
+    SQLAlchemy's preparers know it too, but mysql-connector gets the wrong one for MariaDB before SQLAlchemy 2.1.
+    """
+    return name if connection.dialect.driver in _PERCENT_AS_IT_IS else name.replace("%", "%%")
 
 
 def scalar(connection: Connection, sql: str) -> Any:  # noqa: ANN401 - a value of the database
