@@ -395,6 +395,25 @@ def test_ctrl_c_in_the_middle_of_a_statement(database: Database) -> None:
         assert len(Migrator(database.url, fixed).upgrade().outcomes) == 1
 
 
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_an_interrupt_gives_the_lock_back_at_once(database: Database) -> None:
+    """A connection that was given up in the middle of a statement is closed, even while its traceback is kept."""
+    database.execute("CREATE TABLE a (x INTEGER)")
+    source = MemorySource([sql_migration("1", "a", "INSERT INTO a VALUES (1)")])
+    engine = database.engine(poolclass=NullPool)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def interrupt(*arguments: Any) -> None:
+        if arguments[2].startswith("INSERT INTO a"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Migrator(engine, source).upgrade()
+
+    assert len(Migrator(database.url, source, acquire_timeout=1).upgrade().outcomes) == 1
+    assert caught.tb is not None
+
+
 def test_reading_waits_for_a_writer(sqlite: Database) -> None:
     """While another process holds an SQLite file exclusively, looking waits, and for no longer than acquire_timeout."""
     Migrator(sqlite.url, GOOD).upgrade()

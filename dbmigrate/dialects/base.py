@@ -7,7 +7,7 @@ COMMIT are statements like any other and a waiter holds no transaction.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -104,9 +104,17 @@ class Dialect:
         `wait` is how long (seconds) the caller is ready to wait for another migrator. Raises ConfigurationError where
         migrating over this connection would not be safe.
         """
+        raw: Any = connection.connection.dbapi_connection
         # Not as an execution option: the pool would undo that on a connection which is not this one any more.
-        connection.dialect.set_isolation_level(connection.connection.dbapi_connection, "AUTOCOMMIT")  # type: ignore[arg-type]
-        yield
+        connection.dialect.set_isolation_level(raw, "AUTOCOMMIT")
+        try:
+            yield
+        finally:
+            if connection.invalidated:
+                # SQLAlchemy only forgets what is no longer in a pool, and the server would keep the session, and with
+                # it the lock, for as long as a traceback keeps the connection. Most are closed already, and say so.
+                with suppress(connection.dialect.loaded_dbapi.Error):
+                    raw.close()
 
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
         """Return the statements that set `lock_timeout` or `statement_timeout` for this session."""
