@@ -34,6 +34,7 @@ from dbmigrate import (
     Unfinished,
     sql_migration,
 )
+from tests.processes import relay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -301,6 +302,18 @@ def test_the_line_is_the_one_that_mariadb_names(mariadb: Database) -> None:
     with pytest.raises(MigrationFailed, match=r"failed: You have an error .* \(1064\)\n") as caught:
         migrator(mariadb, [sql_migration("1", "x", "SELECT 1;\nSELECT 1\n  FROM FROM;")]).upgrade()
     assert caught.value.line == 3
+
+
+def test_what_the_server_says_is_all_there(postgresql: Database) -> None:
+    """Message, detail and hint of PostgreSQL are in the error, and so is ours where we know more."""
+    postgresql.execute("CREATE TABLE a (x int PRIMARY KEY)", "INSERT INTO a VALUES (7)")
+    for text, expected in (
+        ("INSERT INTO a VALUES (7)", r'unique constraint "a_pkey"\. Key \(x\)=\(7\) already exists \(23505\)'),
+        ("SELECT nofunction(1)", r"does not exist\. No function matches .* type casts \(42883\)"),
+        ("DO $$ BEGIN EXECUTE 'VACUUM'; END $$", r"\(25001\)(?s:.*)Hint: it cannot run in a transaction"),
+    ):
+        with pytest.raises(MigrationFailed, match=expected):
+            migrator(postgresql, [sql_migration("1", "x", text)]).upgrade()
 
 
 def test_mariadb_keeps_what_ran_and_resumes(mariadb: Database) -> None:
@@ -779,6 +792,22 @@ def test_a_session_in_which_quotes_mean_something_else_is_refused(database: Data
     with pytest.raises(ConfigurationError, match=rf"{name}.*cut into statements"):
         Migrator(engine, MemorySource(ALL)).upgrade()
     assert database.tables() == []
+
+
+def test_a_pooler_is_refused(postgresql: Database) -> None:
+    """Behind a pooler the driver was told another process number than statements run in; nothing runs there."""
+    assert postgresql.server is not None
+    with relay(postgresql.server.port, _with_another_process_number) as port:
+        url = postgresql.url_for(postgresql.driver, tcp=True).set(port=port)
+        with pytest.raises(ConfigurationError, match="goes through a pooler"):
+            Migrator(url, MemorySource(ALL)).upgrade()
+    assert postgresql.tables() == []
+
+
+def _with_another_process_number(said: bytes) -> bytes:
+    """Change BackendKeyData: a type, a length of 12, the process, and a secret."""
+    head, mark, rest = said.partition(b"K\0\0\0\x0c")
+    return head + mark + (b"\0\0\0\1" + rest[4:] if mark else rest)
 
 
 def test_a_commit_that_fails_takes_its_statement_with_it(postgresql: Database) -> None:
