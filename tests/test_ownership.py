@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 from dbmigrate import (
     ConfigurationError,
     MemorySource,
+    MigrationError,
     MigrationFailed,
     MigrationInProgress,
     Migrator,
@@ -240,6 +241,37 @@ def test_waiting_ends_at_the_acquire_timeout(database: Database) -> None:
     if database.kind != "sqlite":
         assert caught.value.holder
         assert caught.value.holder in str(caught.value)
+    assert Migrator(database.url, GOOD).status().is_current
+
+
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_a_waiter_that_is_cut_off_says_so(database: Database) -> None:
+    """When the server ends the session of a waiter, that is the error that comes out."""
+    second, end = {
+        "postgresql": (
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "ORDER BY backend_start LIMIT 1 OFFSET 1",
+            "SELECT pg_terminate_backend({})",
+        ),
+        "mariadb": (
+            "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id() "
+            "ORDER BY id LIMIT 1 OFFSET 1",
+            "KILL {}",
+        ),
+    }[database.kind]
+    thread, _, go_on = _hold(database)
+
+    def cut_off(event: Event) -> None:
+        if isinstance(event, Waiting):
+            ((session,),) = database.query(second)
+            database.execute(end.format(session))
+
+    try:
+        with pytest.raises(MigrationError, match="the database failed between steps"):
+            Migrator(database.url, GOOD, on_event=cut_off).upgrade()
+    finally:
+        go_on.set()
+        thread.join()
     assert Migrator(database.url, GOOD).status().is_current
 
 
