@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects import dialect_for
-from dbmigrate.dialects.base import send
+from dbmigrate.dialects.base import beside_places, send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, LedgerError, MigrationError
 from dbmigrate.model import JournalEntry, Record
 from dbmigrate.plan import fold
@@ -173,7 +173,7 @@ class TableLedger:
         """Return an INSERT of some rows, in the driver's own parameter style; SQLAlchemy's would cost as much again."""
         style, name = connection.dialect.paramstyle, self._name(connection, suffix)
         if style in ("format", "pyformat"):
-            name, mark = name.replace("%", "%%"), "%s"
+            name, mark = beside_places(connection, name), "%s"
         else:
             mark = "?" if style == "qmark" else "${}"
         row = f"({', '.join([mark] * len(columns))})"

@@ -8,7 +8,6 @@ that used a database it is checked that nothing is left open on it.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -16,7 +15,9 @@ import shutil
 import sqlite3
 import tempfile
 import time
+import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import pytest
@@ -27,11 +28,17 @@ from tests import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 Kind = Literal["sqlite", "postgresql", "mariadb"]
 
 KINDS: Final[tuple[Kind, ...]] = ("sqlite", "postgresql", "mariadb")
+
+#: The drivers for each kind of database; the first is the default.
+DRIVERS: Final[dict[Kind, tuple[str, ...]]] = {
+    "sqlite": ("pysqlite",),
+    "postgresql": servers.DRIVERS["postgresql"],
+    "mariadb": servers.DRIVERS["mariadb"],
+}
 
 #: No other database is ever emptied.
 PREFIX: Final = "dbmigrate_test_"
@@ -60,8 +67,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--require-servers",
         action="store_true",
-        help="fail if a database server or a tool is missing, instead of skipping its tests",
+        help="fail if a database server, a driver or a tool is missing, instead of skipping its tests",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the marks about databases."""
+    config.addinivalue_line(
+        "markers", "every_driver: run with every driver of a database, not only with the default one"
+    )
+    config.addinivalue_line("markers", "default_driver: nevertheless only with the default one")
+    config.addinivalue_line("markers", "kinds(*kinds): the kinds of database that the fixture `database` is to be of")
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -92,16 +108,36 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     result: _Servers = dict.fromkeys(servers.KINDS, "left out by --databases")
     wanted: list[servers.Kind] = []
     for kind in servers.KINDS:
-        driver = servers.DRIVERS[kind][0]
-        if kind in chosen and importlib.util.find_spec(driver) is None:
-            result[kind] = f"the driver {driver} is not installed"
+        problem = servers.missing(servers.DRIVERS[kind][0])
+        if kind in chosen and problem:
+            result[kind] = problem
         elif kind in chosen:
             wanted.append(kind)
     result |= servers.start(wanted)
     config.stash[_SERVERS] = result
     missing = [f"{kind}: {server}" for kind, server in result.items() if kind in chosen and isinstance(server, str)]
+    listed = _listed()
+    missing += [line for distribution, line in _missing_drivers(config).items() if distribution in listed]
     if missing and config.getoption("--require-servers"):
         pytest.exit("\n".join(["A database is required but missing.", *missing]), returncode=1)
+
+
+def _missing_drivers(config: pytest.Config) -> dict[str, str]:
+    """The distributions of drivers that tests could run with and cannot, and what there is to say about each."""
+    return {
+        servers.distribution(driver): f"{kind} by {driver} ({problem})"
+        for kind in servers.KINDS
+        if kind in _chosen(config)
+        for driver in servers.DRIVERS[kind]
+        if (problem := servers.missing(driver))
+    }
+
+
+def _listed() -> set[str]:
+    """The distributions that the tests are to have for certain; a driver that needs a compiler is not among them."""
+    file = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    group = tomllib.loads(file.read_text(encoding="utf-8"))["dependency-groups"]["test"]
+    return {re.split(r"[^\w.-]", entry)[0] for entry in group}
 
 
 def _chosen(config: pytest.Config) -> set[str]:
@@ -142,6 +178,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for kind, server in config.stash.get(_SERVERS, {}).items():
         if isinstance(server, str):
             terminalreporter.write_line(f"NOT TESTED: {kind} ({server})", yellow=True)
+    for line in _missing_drivers(config).values():
+        terminalreporter.write_line(f"NOT TESTED: {line}", yellow=True)
     if "sqlite" not in _chosen(config):
         terminalreporter.write_line("NOT TESTED: sqlite (left out by --databases)", yellow=True)
 
@@ -149,47 +187,73 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 # The fixtures
 
 
-@pytest.fixture(params=KINDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give the fixtures below their databases: each kind, with its default driver or with every one."""
+    names = [name for name in ("database", *KINDS) if name in metafunc.fixturenames]
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    every = "every_driver" in marks and "default_driver" not in marks
+    if every and len(names) > 1:
+        # All of one by all of the other would be a lot, and say no more.
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: with every driver take `database`, and mark its kinds")
+    for name in names:
+        mark = metafunc.definition.get_closest_marker("kinds")
+        wanted = [name] if name in KINDS else mark.args if mark else KINDS
+        kinds: list[Kind] = [kind for kind in KINDS if kind in wanted]
+        drivers: list[tuple[Kind, str]] = [(k, driver) for k in kinds for driver in DRIVERS[k][: None if every else 1]]
+        if name == "database" or len(drivers) > 1:
+            ids = [f"{kind}-{driver}" if driver in DRIVERS[kind][1:] else kind for kind, driver in drivers]
+            metafunc.parametrize(name, drivers, ids=ids, indirect=True)
+
+
+@pytest.fixture
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty database of each kind in turn."""
-    yield from _database(request.param, request.config, tmp_path)
+    """An empty database of each kind in turn, or of those that the mark `kinds` names."""
+    kind, driver = request.param
+    yield from _database(kind, driver, request.config, tmp_path)
 
 
 @pytest.fixture
 def sqlite(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty SQLite database. Its file does not exist yet."""
-    yield from _database("sqlite", request.config, tmp_path)
+    yield from _one("sqlite", request, tmp_path)
 
 
 @pytest.fixture
 def postgresql(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty PostgreSQL database."""
-    yield from _database("postgresql", request.config, tmp_path)
+    yield from _one("postgresql", request, tmp_path)
 
 
 @pytest.fixture
 def mariadb(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty MariaDB database."""
-    yield from _database("mariadb", request.config, tmp_path)
+    yield from _one("mariadb", request, tmp_path)
 
 
-def _database(kind: Kind, config: pytest.Config, tmp_path: Path) -> Iterator[Database]:
+def _one(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    _, driver = getattr(request, "param", (kind, DRIVERS[kind][0]))
+    yield from _database(kind, driver, request.config, tmp_path)
+
+
+def _database(kind: Kind, driver: str, config: pytest.Config, tmp_path: Path) -> Iterator[Database]:
     made: list[Database] = []
 
     def make() -> Database:
         number = f"_{len(made) + 1}" if made else ""
         if kind == "sqlite":
-            database = Database(kind, str(tmp_path / f"database{number}.sqlite"), make)
+            database = Database(kind, str(tmp_path / f"database{number}.sqlite"), driver, make)
         else:
             worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
             server = server_of(config, kind)
-            database = Database(kind, f"{PREFIX}{worker}{number}", make, server)
+            database = Database(kind, f"{PREFIX}{worker}{number}", driver, make, server)
             empty(server, database.name)
         made.append(database)
         return database
 
     if kind not in _chosen(config):
         pytest.skip("left out by --databases")
+    if kind != "sqlite" and (problem := servers.missing(driver)):
+        pytest.skip(f"{driver}: {problem}")
     yield make()
     problems = [problem for database in made for problem in database.close()]
     if problems:
@@ -218,19 +282,21 @@ class Database:
     kind: Kind
     #: SQLite: the path of the file. Otherwise: the database's name on the server.
     name: str
+    #: The driver to test with.
+    driver: str
     _make: Callable[[], Database] = field(repr=False)
     server: servers.Server | None = None
     _engines: list[sqlalchemy.Engine] = field(default_factory=list, repr=False)
 
     @property
     def url(self) -> sqlalchemy.URL:
-        """The URL for the default driver. It works in any process and holds no password."""
-        return self.url_for(self.drivers[0])
+        """The URL for the driver to test with. It works in any process and holds no password."""
+        return self.url_for(self.driver)
 
     @property
-    def drivers(self) -> tuple[str, ...]:
-        """The names of the drivers to test with; the first is the default."""
-        return servers.DRIVERS[self.server.kind] if self.server else ("pysqlite",)
+    def is_default(self) -> bool:
+        """Whether the driver is the one that tests have the most time for."""
+        return self.driver == DRIVERS[self.kind][0]
 
     def url_for(self, driver: str, *, tcp: bool = False) -> sqlalchemy.URL:
         """The URL for a driver, by Unix socket unless `tcp` is asked for.

@@ -1,7 +1,5 @@
 """Imported once by the server process that the test processes are forked from."""
 
-import psycopg
-import pymysql
 import sqlalchemy.dialects.mysql
 import sqlalchemy.dialects.postgresql
 import sqlalchemy.dialects.sqlite
@@ -10,5 +8,9 @@ import dbmigrate.dialects.mysql
 import dbmigrate.dialects.postgresql
 import dbmigrate.dialects.sqlite
 import tests.processes
+from tests import servers
 
-__all__ = ["dbmigrate", "psycopg", "pymysql", "sqlalchemy", "tests"]
+#: The drivers that are not there; to ask imports the others.
+MISSING = [driver for drivers in servers.DRIVERS.values() for driver in drivers if servers.missing(driver)]
+
+__all__ = ["MISSING", "dbmigrate", "sqlalchemy", "tests"]

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
+import socket
+import threading
 import time
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +24,7 @@ from dbmigrate import Migrator
 from dbmigrate.dialects import dialect_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from dbmigrate.dialects import Dialect
 
@@ -149,3 +153,38 @@ def _interruptible(answers: Any, url: str, source: Any) -> None:
         answers.put(type(error).__name__)
     else:
         answers.put("nothing")
+
+
+@contextmanager
+def relay(port: int, change: Callable[[bytes], bytes]) -> Generator[int]:
+    """Stand between one client after the other and a server on 127.0.0.1; `change` what the server says.
+
+    Gives the port to connect to. It is for what a server says at once, as when a connection begins.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        done = threading.Event()
+        thread = threading.Thread(target=_relay, args=(listener, port, change, done))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            done.set()
+            thread.join()
+
+
+def _relay(listener: socket.socket, port: int, change: Callable[[bytes], bytes], done: threading.Event) -> None:
+    while not done.is_set():
+        if not select.select([listener], [], [], 0.05)[0]:
+            continue
+        client, _ = listener.accept()
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            while not done.is_set():
+                readable, _, _ = select.select([client, server], [], [], 0.05)
+                if client in readable:
+                    if not (asked := client.recv(65536)):
+                        break
+                    server.sendall(asked)
+                if server in readable:
+                    if not (said := server.recv(65536)):
+                        break
+                    client.sendall(change(said))

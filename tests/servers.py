@@ -16,6 +16,7 @@ its holder ends, however it ends, so an orderly stop, Ctrl-C and `kill -9` all t
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import pwd
@@ -43,9 +44,22 @@ KINDS: Final[tuple[Kind, ...]] = ("postgresql", "mariadb")
 
 #: The SQLAlchemy drivers for each kind of server; the first is the default.
 DRIVERS: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "postgresql": ("psycopg", "psycopg2"),
-    "mariadb": ("pymysql",),
+    "postgresql": ("psycopg", "psycopg2", "pg8000"),
+    "mariadb": ("pymysql", "mysqldb", "mysqlconnector"),
 }
+
+#: What each of them is imported as, and the distribution that brings it.
+_MODULES: Final[Mapping[str, tuple[str, str]]] = {
+    "psycopg": ("psycopg", "psycopg"),
+    "psycopg2": ("psycopg2", "psycopg2-binary"),
+    "pg8000": ("pg8000", "pg8000"),
+    "pymysql": ("pymysql", "pymysql"),
+    "mysqldb": ("MySQLdb", "mysqlclient"),
+    "mysqlconnector": ("mysql.connector", "mysql-connector-python"),
+}
+
+# Drivers that would spend 20 ms a connection on preparing for TLS, which this server does not offer.
+_WITHOUT_TLS: Final = ("pymysql", "mysqlconnector")
 
 #: The user to connect as. It may do everything and has no password.
 USER: Final = "dbmigrate"
@@ -91,11 +105,13 @@ class Server:
         name = driver or DRIVERS[self.kind][0]
         if "+" not in name:
             name = f"{'postgresql' if self.kind == 'postgresql' else 'mysql'}+{name}"
-        # PyMySQL spends 20 ms a connection on preparing for TLS that this server does not offer.
-        query = {"ssl_disabled": "true"} if name.endswith("+pymysql") else {}
+        query = {"ssl_disabled": "true"} if name.endswith(_WITHOUT_TLS) else {}
         if tcp:
             host, port = "127.0.0.1", self.port
             return URL.create(name, USER, None, host, port, database, query)
+        if name.endswith("+pg8000"):
+            query |= {"unix_sock": f"{self.socket}/.s.PGSQL.{self.port}"}
+            return URL.create(name, USER, database=database, query=query)
         if self.kind == "postgresql":
             query |= {"host": str(self.socket), "port": str(self.port)}
             return URL.create(name, USER, database=database, query=query)
@@ -136,6 +152,20 @@ class Server:
 
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
+
+
+def distribution(driver: str) -> str:
+    """The distribution that brings a driver."""
+    return _MODULES[driver][1]
+
+
+def missing(driver: str) -> str | None:
+    """Why a driver cannot be had here, if it cannot."""
+    try:
+        importlib.import_module(_MODULES[driver][0])
+    except ImportError as error:
+        return f"{distribution(driver)} is not installed ({error})"
+    return None
 
 
 def postgresql(*, durable: bool = False) -> Server:

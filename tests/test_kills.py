@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Database
 
+pytestmark = pytest.mark.every_driver
+
 _DDL = {
     "0001_users.up.sql": "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR(20));\n"
     "INSERT INTO users VALUES (1, 'a%b');\nCREATE INDEX users_name ON users (name);\n",
@@ -144,7 +146,8 @@ def test_killed_at_every_boundary(database: Database, tmp_path: Path, call: str)
     )
     expected = _state(database)
 
-    boundary, asked = 0, 0
+    # With other drivers than the default a few boundaries, before and after this and that: what is sent is the same.
+    boundary, asked, stride = 0, 0, 1 if database.is_default else 13
     while True:
         prepare()
         if not run_until(boundary, database.url, kill):
@@ -153,7 +156,8 @@ def test_killed_at_every_boundary(database: Database, tmp_path: Path, call: str)
         assert doubts <= 1
         asked += doubts
         assert _state(database) == expected, f"killed at boundary {boundary}"
-        boundary += 1
+        boundary += stride
 
     assert boundary > 30
-    assert (asked > 0) == (database.kind != "sqlite")
+    if database.is_default:
+        assert (asked > 0) == (database.kind != "sqlite")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Database, Kind
 
+pytestmark = pytest.mark.every_driver
+
 LEDGER: Final = TableLedger()
 SOURCE: Final = MemorySource(
     [
@@ -45,9 +47,9 @@ FIRST: Final = Record(1, "1", "a", "up", chain="sha256:0", started_at=MOMENT)
 
 
 @contextmanager
-def ledger_in(database: Database, driver: str | None = None) -> Iterator[sqlalchemy.Connection]:
+def ledger_in(database: Database) -> Iterator[sqlalchemy.Connection]:
     """Give a connection in a transaction to a database that has a ledger."""
-    engine = database.engine(driver, poolclass=NullPool)
+    engine = database.engine(poolclass=NullPool)
     with engine.begin() as connection:
         LEDGER.create(connection)
     with engine.begin() as connection:
@@ -155,19 +157,17 @@ _LINES: Final = f"{_ODD}\r\n\tsecond line\n  "
     ids=["plain", "odd", "long", "empty", "far", "microseconds", "seconds"],
 )
 def test_records_come_back_as_they_were(database: Database, record: Record) -> None:
-    """Every column round-trips through every driver; only the down script is not read back."""
+    """Every column round-trips; only the down script is not read back."""
     if database.kind == "mariadb" and record.started_at and record.started_at.year == 1:
         record = replace(record, started_at=datetime(1000, 1, 1, tzinfo=UTC))  # the first that MariaDB promises
-    for driver in database.drivers:
-        other = database.another()
-        with ledger_in(other, driver) as connection:
-            LEDGER.append(connection, record)
+    with ledger_in(database) as connection:
+        LEDGER.append(connection, record)
 
-        with other.engine(driver).connect() as connection:
-            assert [replace(record, down_sql=None)] == LEDGER.read(connection)
-            assert record.seq == LEDGER.head(connection)
-            assert [replace(record, **_NOT_BRIEF)] == LEDGER.read(connection, brief=True)
-        assert [(record.down_sql,)] == other.query("SELECT down_sql FROM dbmigrate_ledger")
+    with database.engine().connect() as connection:
+        assert [replace(record, down_sql=None)] == LEDGER.read(connection)
+        assert record.seq == LEDGER.head(connection)
+        assert [replace(record, **_NOT_BRIEF)] == LEDGER.read(connection, brief=True)
+    assert [(record.down_sql,)] == database.query("SELECT down_sql FROM dbmigrate_ledger")
 
 
 def test_times_are_utc_whatever_the_session_and_the_caller_say(database: Database) -> None:
@@ -195,19 +195,18 @@ def test_records_are_read_in_order_of_seq(database: Database) -> None:
         assert [record.seq for record in LEDGER.read(connection)] == [1, 2, 10]
 
 
-def test_nothing_is_committed_by_the_ledger(sqlite: Database, postgresql: Database, mariadb: Database) -> None:
+def test_nothing_is_committed_by_the_ledger(database: Database) -> None:
     """`append` and `note` belong to the transaction that is open."""
-    for database in (sqlite, postgresql, mariadb):
-        with ledger_in(database):
-            pass
-        with database.engine().connect() as connection:
-            LEDGER.append(connection, FIRST)
-            if database.kind != "sqlite":
-                LEDGER.note(connection, [JournalEntry(1, 1, 1, "x", "started")])
-            connection.rollback()
+    with ledger_in(database):
+        pass
+    with database.engine().connect() as connection:
+        LEDGER.append(connection, FIRST)
+        if database.kind != "sqlite":
+            LEDGER.note(connection, [JournalEntry(1, 1, 1, "x", "started")])
+        connection.rollback()
 
-            assert LEDGER.read(connection) == []
-            assert list(LEDGER.journal(connection, 1)) == []
+        assert LEDGER.read(connection) == []
+        assert list(LEDGER.journal(connection, 1)) == []
 
 
 # -- reading what is not there
@@ -264,36 +263,36 @@ def test_a_seq_can_be_taken_once(database: Database) -> None:
         assert LEDGER.read(connection) == [FIRST]
 
 
-def test_two_transactions_cannot_take_one_seq(postgresql: Database, mariadb: Database) -> None:
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_two_transactions_cannot_take_one_seq(database: Database) -> None:
     """Before the first has committed the second waits, and then it is the one that loses."""
-    for database in (postgresql, mariadb):
-        lost: list[bool] = []
+    lost: list[bool] = []
 
-        def append(database: Database = database, lost: list[bool] = lost) -> None:
-            with database.engine(poolclass=NullPool).connect() as connection:
-                try:
-                    LEDGER.append(connection, replace(FIRST, version="2"))
-                except LedgerConflict:
-                    lost.append(True)
+    def append() -> None:
+        with database.engine(poolclass=NullPool).connect() as connection:
+            try:
+                LEDGER.append(connection, replace(FIRST, version="2"))
+            except LedgerConflict:
+                lost.append(True)
 
-        with ledger_in(database) as connection:
-            LEDGER.append(connection, FIRST)
-            second = threading.Thread(target=append)
-            second.start()
-            second.join(0.2)
-            assert second.is_alive()
-        second.join(30)
+    with ledger_in(database) as connection:
+        LEDGER.append(connection, FIRST)
+        second = threading.Thread(target=append)
+        second.start()
+        second.join(0.2)
+        assert second.is_alive()
+    second.join(30)
 
-        assert lost == [True]
+    assert lost == [True]
 
 
-def test_what_does_not_fit_is_an_error_and_no_conflict(postgresql: Database, mariadb: Database) -> None:
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_what_does_not_fit_is_an_error_and_no_conflict(database: Database) -> None:
     """A version that is too long is refused by the database, not cut, and trying again would not help."""
-    for database in (postgresql, mariadb):
-        with pytest.raises(LedgerError, match="cannot be written") as caught, ledger_in(database) as connection:
-            LEDGER.append(connection, replace(FIRST, version="x" * 256))
+    with pytest.raises(LedgerError, match="cannot be written") as caught, ledger_in(database) as connection:
+        LEDGER.append(connection, replace(FIRST, version="x" * 256))
 
-        assert LedgerError is type(caught.value)
+    assert LedgerError is type(caught.value)
 
 
 def test_many_may_create_the_ledger_at_once(database: Database) -> None:
@@ -333,24 +332,24 @@ def test_many_may_create_the_ledger_at_once(database: Database) -> None:
 # -- the journal
 
 
-def test_journal_entries_come_back_as_they_were(postgresql: Database, mariadb: Database) -> None:
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_journal_entries_come_back_as_they_were(database: Database) -> None:
     """Entries round-trip in their order, apart from those of other steps, and each can be taken once."""
     entries = [
         JournalEntry(1, 1, 1, "sha256:" + "0" * 64, "started"),
         JournalEntry(1, 2, 1, "sha256:" + "0" * 64, "done"),
         JournalEntry(1, 3, 2**40, "x", "failed", _LINES),
     ]
-    for database in (postgresql, mariadb):
-        with ledger_in(database) as connection:
-            LEDGER.append(connection, FIRST)
-            LEDGER.note(connection, [])
-            LEDGER.note(connection, [entries[2], entries[0]])
-            LEDGER.note(connection, [entries[1], JournalEntry(2, 1, 1, "other", "started")])
+    with ledger_in(database) as connection:
+        LEDGER.append(connection, FIRST)
+        LEDGER.note(connection, [])
+        LEDGER.note(connection, [entries[2], entries[0]])
+        LEDGER.note(connection, [entries[1], JournalEntry(2, 1, 1, "other", "started")])
 
-            assert entries == LEDGER.journal(connection, 1)
-            assert LEDGER.progress(connection) == (1, 3)
-        with pytest.raises(LedgerConflict), ledger_in(database) as connection:
-            LEDGER.note(connection, [entries[0]])
+        assert entries == LEDGER.journal(connection, 1)
+        assert LEDGER.progress(connection) == (1, 3)
+    with pytest.raises(LedgerConflict), ledger_in(database) as connection:
+        LEDGER.note(connection, [entries[0]])
 
 
 # -- names
@@ -377,7 +376,8 @@ def _in_schema(database: Database, schema: str) -> sqlalchemy.Engine:
     engine, path = database.engine(poolclass=NullPool), '"' + schema.replace('"', '""') + '"'
 
     def enter(connection: Any, _: object) -> None:
-        connection.execute(f"SET search_path = {path}".encode())
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(f"SET search_path = {path}")
         connection.commit()
 
     event.listen(engine, "connect", enter)
@@ -395,6 +395,7 @@ def _check(migrator: Migrator) -> None:
     assert versions(migrator) == ["1", "2"]
 
 
+@pytest.mark.default_driver
 @pytest.mark.parametrize("name", _NAMES)
 def test_schemas_may_have_any_name(postgresql: Database, name: str) -> None:
     """A ledger lives in whatever schema the search path leads to, or in the one that it is told."""
@@ -408,6 +409,7 @@ def test_schemas_may_have_any_name(postgresql: Database, name: str) -> None:
     assert tables | {"a", "b", f"{name}.told", f"{name}.told_journal"} == set(postgresql.tables())
 
 
+@pytest.mark.default_driver
 @pytest.mark.parametrize("name", _NAMES)
 def test_databases_of_mariadb_may_have_any_name(mariadb: Database, name: str) -> None:
     """A database called my-app is as good as any other."""
@@ -419,6 +421,26 @@ def test_databases_of_mariadb_may_have_any_name(mariadb: Database, name: str) ->
         _check(Migrator(mariadb.url, SOURCE, ledger=TableLedger("told", schema=name)))
     finally:
         mariadb.execute(f"DROP DATABASE {quoted}")
+
+
+@pytest.mark.kinds("postgresql", "mariadb")
+@pytest.mark.parametrize("odd", ["%s", '50% a :b it\'s "x" `y` ? \\ Ü'], ids=["place", "rest"])
+def test_names_pass_through_every_driver(database: Database, odd: str) -> None:
+    """What drivers could take for the place of a value may be in a name; where that cannot be, nothing runs."""
+    name = f"{database.name} {odd}"
+    quote, word = ('"', "SCHEMA") if database.kind == "postgresql" else ("`", "DATABASE")
+    quoted = quote + name.replace(quote, quote * 2) + quote
+    migrator = Migrator(database.url, SOURCE, ledger=TableLedger("told", schema=name))
+    database.execute(f"CREATE {word} {quoted}")
+    try:
+        if database.driver == "mysqlconnector" and odd == "%s":  # it puts a value there, quotes or not
+            with pytest.raises(MigrationFailed, match=r"cannot be written(?s:.*)Nothing of the step was committed"):
+                migrator.upgrade()
+            assert database.tables() == []
+        else:
+            _check(migrator)
+    finally:
+        database.execute(f"DROP {word} {quoted}{' CASCADE' if word == 'SCHEMA' else ''}")
 
 
 def test_databases_of_postgresql_may_have_any_name(postgresql: Database) -> None:
@@ -460,15 +482,15 @@ def test_a_ledger_may_be_in_another_database(mariadb: Database) -> None:
     assert (mariadb.tables(), other.tables()) == (["a", "b"], ["l", "l_journal"])
 
 
-def test_a_schema_that_does_not_exist_is_an_error(postgresql: Database, mariadb: Database) -> None:
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_a_schema_that_does_not_exist_is_an_error(database: Database) -> None:
     """Nothing is made up: a missing schema is empty to read, and an error to write, before anything runs."""
-    for database in (postgresql, mariadb):
-        migrator = Migrator(database.url, SOURCE, ledger=TableLedger("l", schema="nowhere"))
+    migrator = Migrator(database.url, SOURCE, ledger=TableLedger("l", schema="nowhere"))
 
-        assert versions(migrator) == []
-        with pytest.raises(LedgerError, match=r"cannot be written.*nowhere"):
-            migrator.upgrade()
-        assert database.tables() == []
+    assert versions(migrator) == []
+    with pytest.raises(LedgerError, match=r"cannot be written.*nowhere"):
+        migrator.upgrade()
+    assert database.tables() == []
 
 
 def test_the_ledger_stays_where_it_was_found(postgresql: Database) -> None:
@@ -498,18 +520,18 @@ def test_a_migration_cannot_hide_the_ledger(postgresql: Database) -> None:
     assert postgresql.tables() == ["app.t", "app.u", "app.v", "dbmigrate_ledger", "dbmigrate_ledger_journal"]
 
 
-def test_a_temporary_table_cannot_hide_the_ledger(sqlite: Database, postgresql: Database) -> None:
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_a_temporary_table_cannot_hide_the_ledger(database: Database) -> None:
     """A session's own table of the ledger's name is neither read nor written in its place."""
-    for database in (sqlite, postgresql):
-        Migrator(database.url, SOURCE).upgrade(to="1")
-        engine = database.engine()
-        with engine.connect() as connection:  # it goes back to the pool with its temporary table
-            like = "CREATE TEMPORARY TABLE dbmigrate_ledger AS SELECT * FROM dbmigrate_ledger WHERE seq = 0"
-            connection.execute(text(like))
-            connection.commit()
-        Migrator(engine, SOURCE).upgrade()
+    Migrator(database.url, SOURCE).upgrade(to="1")
+    engine = database.engine()
+    with engine.connect() as connection:  # it goes back to the pool with its temporary table
+        like = "CREATE TEMPORARY TABLE dbmigrate_ledger AS SELECT * FROM dbmigrate_ledger WHERE seq = 0"
+        connection.execute(text(like))
+        connection.commit()
+    Migrator(engine, SOURCE).upgrade()
 
-        assert versions(Migrator(database.url, SOURCE)) == ["1", "2"]
+    assert versions(Migrator(database.url, SOURCE)) == ["1", "2"]
 
 
 # -- rights

@@ -59,6 +59,8 @@ def test_kinds_agree() -> None:
 def test_every_driver_connects(server: servers.Server, tcp: bool) -> None:
     """Every driver reaches the server, by Unix socket and by TCP."""
     for driver in servers.DRIVERS[server.kind]:
+        if servers.missing(driver):
+            continue
         url = server.url(home(server), driver, tcp=tcp)
         engine = sqlalchemy.create_engine(url, poolclass=NullPool)
         with engine.connect() as connection:
@@ -238,7 +240,7 @@ def test_a_strange_name_is_not_emptied(server: servers.Server, name: str) -> Non
         conftest.empty(server, name)
 
 
-@pytest.mark.parametrize("database", servers.KINDS, indirect=True)
+@pytest.mark.kinds(*servers.KINDS)
 def test_a_strange_server_is_not_touched(database: Database) -> None:
     """A database of the right name on a server that is not ours is left as it is."""
     assert database.server is not None
@@ -520,7 +522,7 @@ def test_an_idle_transaction_is_noticed(database: Database) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("database", servers.KINDS, indirect=True)
+@pytest.mark.kinds(*servers.KINDS)
 def test_a_lock_is_noticed(database: Database) -> None:
     """An advisory lock that a live session still holds fails the test."""
     lock = "pg_advisory_lock(17)" if database.kind == "postgresql" else "GET_LOCK('held', 1)"
@@ -653,6 +655,71 @@ def test_a_missing_database_fails_if_required(tmp_path: Path, workers: list[str]
     assert "A database is required but missing." in result.stdout
     assert "mariadb: mariadbd or mysqld is not installed" in result.stdout
     assert "passed" not in result.stdout
+
+
+TWO_DRIVERS_MISSING = f"""
+{NOTHING_INSTALLED}
+servers._MODULES = {{**servers._MODULES, "pg8000": ("not_there", "pg8000"), "mysqldb": ("not_there", "mysqlclient")}}
+"""
+
+
+def test_a_missing_driver_is_named(tmp_path: Path) -> None:
+    """The summary says which drivers were not tested."""
+    (tmp_path / "missing.py").write_text(TWO_DRIVERS_MISSING, encoding="utf-8")
+
+    result = run_pytest(tmp_path, ONE_TEST, "-p", "missing")
+
+    assert result.returncode == 0, result.stdout
+    assert "NOT TESTED: postgresql by pg8000 (pg8000 is not installed (No module named 'not_there'))" in result.stdout
+    assert "NOT TESTED: mariadb by mysqldb (mysqlclient is not installed" in result.stdout
+
+
+def test_a_missing_driver_fails_if_required(tmp_path: Path) -> None:
+    """With --require-servers every driver must be there that the group of the tests lists, and no other."""
+    (tmp_path / "missing.py").write_text(TWO_DRIVERS_MISSING, encoding="utf-8")
+
+    result = run_pytest(tmp_path, ONE_TEST, "-p", "missing", "--require-servers")
+
+    assert result.returncode == 1, result.stdout
+    assert "postgresql by pg8000 (pg8000 is not installed" in result.stdout
+    assert "mysqlclient" not in result.stdout
+
+
+EVERY_DRIVER = """
+import pytest
+pytestmark = pytest.mark.every_driver
+def test_it(database):
+    pass
+@pytest.mark.kinds("sqlite", "mariadb")
+def test_some(database):
+    pass
+def test_one(postgresql):
+    pass
+"""
+
+
+def test_tests_run_with_every_driver(tmp_path: Path) -> None:
+    """The mark multiplies a test by the drivers of each kind of database that it is for."""
+    result = run_pytest(tmp_path, EVERY_DRIVER, "--collect-only", "-q")
+
+    names = [line.partition("::")[2] for line in result.stdout.splitlines() if "::" in line]
+    postgresql = ["postgresql", "postgresql-psycopg2", "postgresql-pg8000"]
+    mariadb = ["mariadb", "mariadb-mysqldb", "mariadb-mysqlconnector"]
+    assert names == [
+        *(f"test_it[{name}]" for name in ("sqlite", *postgresql, *mariadb)),
+        *(f"test_some[{name}]" for name in ("sqlite", *mariadb)),
+        *(f"test_one[{name}]" for name in postgresql),
+    ]
+
+
+def test_drivers_are_not_multiplied_by_each_other(tmp_path: Path) -> None:
+    """A test for every driver takes one database."""
+    test = "import pytest\n@pytest.mark.every_driver\ndef test_it(sqlite, postgresql):\n    pass\n"
+
+    result = run_pytest(tmp_path, test, "--collect-only", "-q")
+
+    assert result.returncode != 0
+    assert "with every driver take `database`, and mark its kinds" in result.stdout
 
 
 def test_what_a_test_leaves_open_fails_it(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ COMMIT are statements like any other and a waiter holds no transaction.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ class StepError(Exception):
 
 
 AS_WRITTEN = {"no_parameters": True}
+#: Drivers that do not read %% as %: pg8000 not in quotes, mysql-connector nowhere.
+_PERCENT_AS_IT_IS = ("pg8000", "mysqlconnector")
 
 
 def send(connection: Connection, sql: str) -> CursorResult[Any]:
@@ -39,6 +41,14 @@ def send(connection: Connection, sql: str) -> CursorResult[Any]:
     Without `no_parameters` drivers read `%` in it: psycopg turns 'a%b' into something else and reports nothing.
     """
     return connection.exec_driver_sql(sql, execution_options=AS_WRITTEN)
+
+
+def beside_places(connection: Connection, name: str) -> str:
+    """Return a name as it must be written in SQL that has %s as the place of a value.
+
+    SQLAlchemy's preparers know it too, but mysql-connector gets the wrong one for MariaDB before SQLAlchemy 2.1.
+    """
+    return name if connection.dialect.driver in _PERCENT_AS_IT_IS else name.replace("%", "%%")
 
 
 def scalar(connection: Connection, sql: str) -> Any:  # noqa: ANN401 - a value of the database
@@ -116,9 +126,17 @@ class Dialect:
         `wait` is how long (seconds) the caller is ready to wait for another migrator. Raises ConfigurationError where
         migrating over this connection would not be safe.
         """
+        raw: Any = connection.connection.dbapi_connection
         # Not as an execution option: the pool would undo that on a connection which is not this one any more.
-        connection.dialect.set_isolation_level(connection.connection.dbapi_connection, "AUTOCOMMIT")  # type: ignore[arg-type]
-        yield
+        connection.dialect.set_isolation_level(raw, "AUTOCOMMIT")
+        try:
+            yield
+        finally:
+            if connection.invalidated:
+                # SQLAlchemy only forgets what is no longer in a pool, and the server would keep the session, and with
+                # it the lock, for as long as a traceback keeps the connection. Most are closed already, and say so.
+                with suppress(connection.dialect.loaded_dbapi.Error):
+                    raw.close()
 
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
         """Return the statements that set `lock_timeout` or `statement_timeout` for this session."""

@@ -8,9 +8,11 @@ and DDL, and the server gives it up when the session ends and its last statement
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import Dialect, rows, scalar, send
 from dbmigrate.dialects.mysql_grammar import MYSQL
@@ -18,10 +20,9 @@ from dbmigrate.errors import ConfigurationError
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from sqlalchemy.engine import Connection
-    from sqlalchemy.exc import DBAPIError
 
     from dbmigrate.scanner import Statement
 
@@ -135,6 +136,16 @@ class MySQL(Dialect):
                 "time, with dialect= a subclass of dbmigrate.dialects.mysql.MySQL whose check() permits it"
             )
 
+    @contextmanager
+    def session(self, connection: Connection, wait: float) -> Generator[None]:
+        """Do as the base does, and let go of a session that is gone."""
+        with super().session(connection, wait):
+            try:
+                yield
+            except BaseException:
+                _give_up_if_gone(connection)
+                raise
+
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:
         """Set it in seconds, for this session; whole ones of at least 1 for locks."""
         if name == "lock_timeout":
@@ -215,11 +226,11 @@ class MySQL(Dialect):
     def message(self, error: DBAPIError) -> str:
         """Return the message and behind it the code."""
         code = _code(error)
-        return super().message(error) if code is None or error.orig is None else f"{error.orig.args[-1]} ({code})"
+        return _said(error) if code is None else f"{_said(error)} ({code})"
 
     def locate(self, error: DBAPIError, statement: Statement) -> int | None:
         """Take the line that a syntax error names."""
-        found = _AT_LINE.search(str(error.orig.args[-1])) if error.orig is not None and error.orig.args else None
+        found = _AT_LINE.search(_said(error))
         if found is None:
             return None
         lines = statement.text.split("\n")[: int(found[1]) - 1]
@@ -248,9 +259,28 @@ def _server_start(connection: Connection) -> int:
     return int(scalar(connection, "SELECT UNIX_TIMESTAMP()")) - int(uptime)
 
 
+def _give_up_if_gone(connection: Connection) -> None:
+    """Let go of a connection whose session is gone, so that closing it cannot fail and hide what went wrong before.
+
+    SQLAlchemy does not know every way in which mysql-connector says so.
+    """
+    if not connection.closed and not connection.invalidated:
+        try:
+            send(connection, "ROLLBACK")
+        except DBAPIError:
+            connection.invalidate()
+
+
 def _code(error: DBAPIError) -> int | None:
     args = error.orig.args if error.orig is not None else ()
-    return args[0] if args and isinstance(args[0], int) else None
+    # mysql-connector has -1 where the server said nothing
+    return args[0] if args and isinstance(args[0], int) and args[0] > 0 else None
+
+
+def _said(error: DBAPIError) -> str:
+    """Return the message; mysql-connector has the SQLSTATE where the others have it."""
+    orig: Any = error.orig
+    return str(getattr(orig, "msg", None) or (orig.args[-1] if orig is not None and orig.args else orig)).strip()
 
 
 DIALECT = MySQL()

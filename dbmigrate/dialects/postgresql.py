@@ -101,8 +101,8 @@ class PostgreSQL(Dialect):
     def session(self, connection: Connection, wait: float) -> Generator[None]:
         """Refuse a transaction pooler; else do as the base does."""
         with super().session(connection, wait):
-            info = getattr(connection.connection.driver_connection, "info", None)
-            mine, real = getattr(info, "backend_pid", None), scalar(connection, "SELECT pg_catalog.pg_backend_pid()")
+            mine = _process(connection.connection.dbapi_connection)
+            real = scalar(connection, "SELECT pg_catalog.pg_backend_pid()")
             if mine is not None and mine != real:
                 raise ConfigurationError(
                     f"this connection goes through a pooler (the driver was told process {mine}, the statements run in "
@@ -212,8 +212,7 @@ class PostgreSQL(Dialect):
 
     def message(self, error: DBAPIError) -> str:
         """Return the primary message and the detail, without the server's own excerpt of the statement."""
-        diagnostics = getattr(error.orig, "diag", None)
-        parts = [getattr(diagnostics, name, None) for name in ("message_primary", "message_detail", "message_hint")]
+        parts = [_field(error, name) for name in ("message_primary", "message_detail", "message_hint")]
         found = ". ".join(part.rstrip(".") for part in parts if part)
         return f"{found} ({_state(error)})" if found else super().message(error)
 
@@ -227,8 +226,7 @@ class PostgreSQL(Dialect):
 
     def locate(self, error: DBAPIError, statement: Statement) -> int | None:  # noqa: ARG002
         """Take the server's position: characters from 1 in the statement as it was sent."""
-        diagnostics = getattr(error.orig, "diag", None)
-        found = getattr(diagnostics, "statement_position", None)
+        found = _field(error, "statement_position")
         return int(found) - 1 if found else None
 
 
@@ -278,12 +276,33 @@ def _disables_strings(head: Sequence[str]) -> bool:
     return "STANDARD_CONFORMING_STRINGS" in head and value in ("OFF", "FALSE", "0", "NO")
 
 
+def _process(raw: Any) -> int | None:  # noqa: ANN401 - the driver's connection
+    """Return the server process that the driver was told when it connected, where it says."""
+    key: bytes | None = getattr(raw, "_backend_key_data", None)  # pg8000: process and secret, as they came
+    return int.from_bytes(key[:4], "big") if key else getattr(getattr(raw, "info", None), "backend_pid", None)
+
+
+#: The fields of an error as the protocol has them (postgresql.org/docs/current/protocol-error-fields.html).
+_FIELDS = {
+    "sqlstate": "C",
+    "message_primary": "M",
+    "message_detail": "D",
+    "message_hint": "H",
+    "statement_position": "P",
+}
+
+
+def _field(error: DBAPIError, name: str) -> str | None:
+    """Return a field of what the server said: psycopg has an object for it, pg8000 a dictionary."""
+    orig: Any = error.orig
+    if orig is not None and orig.args and isinstance(orig.args[0], dict):
+        return orig.args[0].get(_FIELDS[name])
+    return getattr(getattr(orig, "diag", None), name, None)
+
+
 def _state(error: DBAPIError) -> str | None:
     orig: Any = error.orig
-    found = getattr(orig, "sqlstate", None) or getattr(orig, "pgcode", None)
-    if found is None and orig is not None and orig.args and isinstance(orig.args[0], dict):
-        found = orig.args[0].get("C")  # pg8000
-    return found
+    return getattr(orig, "sqlstate", None) or getattr(orig, "pgcode", None) or _field(error, "sqlstate")
 
 
 DIALECT = PostgreSQL()
