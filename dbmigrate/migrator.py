@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from dbmigrate import plan as planning
 from dbmigrate.connect import connect, engine_of, session
@@ -21,6 +21,7 @@ from dbmigrate.errors import (
     HistoryError,
     LedgerConflict,
     LedgerError,
+    MigrationError,
     MigrationInProgress,
     NotCurrent,
     SourceError,
@@ -29,9 +30,23 @@ from dbmigrate.errors import (
 )
 from dbmigrate.execute import execute
 from dbmigrate.journal import check_resumable, journalled
-from dbmigrate.ledger import Ledger, TableLedger
-from dbmigrate.model import Ahead, Edited, Event, Finding, Missing, OutOfOrder, Plan, Record, Report, Status, Step
-from dbmigrate.run import PATIENCE, Run, Settings, append, wait_for, writing
+from dbmigrate.ledger import Ledger, LedgerBusyError, TableLedger
+from dbmigrate.model import (
+    Ahead,
+    Edited,
+    Event,
+    Finding,
+    Missing,
+    OutOfOrder,
+    Plan,
+    Record,
+    Report,
+    Status,
+    Step,
+    Unfinished,
+    Waiting,
+)
+from dbmigrate.run import PATIENCE, REMIND, Run, Settings, append, log, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
 from dbmigrate.survey import Survey, checked, fingerprint_of, look
 
@@ -150,6 +165,34 @@ class Migrator(Settings):
         if not status.is_current:
             raise NotCurrent(status.errors, [f"{entry.version}_{entry.name}" for entry in status.pending])
 
+    def wait_until_current(self, timeout: float = 600.0) -> Status:
+        """Wait until the database is current, as `verify` has it; for processes that start beside a migration job.
+
+        Looks about once a second, also while the server does not accept connections yet, and never writes. Raises at
+        once what waiting cannot mend (an edited or missing migration, a source that cannot be read); after `timeout`
+        seconds NotCurrent, or ConfigurationError if there was no connection to be had, saying what is missing.
+        """
+        until = time.monotonic() + timeout
+        began, said = time.monotonic(), -REMIND
+        while True:
+            trouble: MigrationError
+            try:
+                status = self.status()
+                if status.is_current:
+                    return status
+                trouble = NotCurrent(status.errors, [f"{entry.version}_{entry.name}" for entry in status.pending])
+                hopeless = any(not isinstance(finding, Unfinished) for finding in status.errors)
+            except (ConfigurationError, LedgerError, MigrationInProgress) as error:
+                trouble, hopeless = error, not isinstance(error.__cause__, DBAPIError | LedgerBusyError)
+            waited = time.monotonic() - began
+            if hopeless or time.monotonic() >= until:
+                trouble.add_note(f"waited for {waited:.0f} s")
+                raise trouble
+            if waited - said >= REMIND:
+                said = waited
+                (self.on_event or log)(Waiting(waited, str(trouble)))
+            time.sleep(max(min(1.0, until - time.monotonic()), 0))
+
     def plan(self, to: str | None = None) -> Plan:
         """Return what `upgrade(to)` would run now, checked as it would be.
 
@@ -184,12 +227,25 @@ class Migrator(Settings):
         """
         if to is not None and steps is not None:
             raise ConfigurationError("downgrade takes to= or steps=, not both")
-        if steps is not None and steps < 1:
-            raise ConfigurationError(f"steps must be at least 1, not {steps}")
-        count = 1 if steps is None else steps
-        return self._run(
-            lambda survey: planning.downgrade_steps(survey.migrations, survey.history, to=to, steps=count), fixed=True
-        )
+        count = _count(1 if steps is None else steps)
+        return self._run(lambda survey: planning.downgrade_steps(survey.migrations, survey.history, to=to, steps=count))
+
+    def goto(self, to: str) -> Report:
+        """Make `to` the last migration that is applied: take back what stands after it, apply what is pending before.
+
+        `to="base"` takes everything back. Raises what `downgrade` and `upgrade` raise; StalePlan only where something
+        is taken back.
+        """
+        return self._run(lambda survey: planning.goto_steps(survey.migrations, survey.history, to))
+
+    def redo(self, steps: int = 1) -> Report:
+        """Take the last `steps` back and apply them again, with the scripts as they are now; for development.
+
+        One transaction, if every step of it is transactional: a failure leaves everything as it was. Otherwise one
+        by one, as `downgrade` and `upgrade` do. Raises what those raise.
+        """
+        count = _count(steps)
+        return self._run(lambda survey: planning.redo_steps(survey.migrations, survey.history, count), redo=True)
 
     def apply(self, plan: Plan) -> Report:
         """Carry out a plan exactly. Raises StalePlan if the ledger moved since; otherwise what `upgrade` raises."""
@@ -237,6 +293,26 @@ class Migrator(Settings):
                 before = append(run, m, "baseline", before, reason, mark)
         return self.status()
 
+    def accept(self, version: str, *, reason: str) -> Status:
+        """Record that the edited script of an applied migration is right as it is now; runs nothing.
+
+        Raises TargetError if that migration is not applied, not in the source, or not edited, otherwise what `status`
+        raises and MigrationInProgress; nothing is recorded then.
+        """
+        migrations = sound(self.source.load())
+        migration = planning.find(version, migrations)
+        with self._existing() as run:
+            survey = look(run, migrations)
+            known = survey.history.applied.get(version)
+            if known is None or known.checksum == migration.up.checksum:
+                state = "not applied" if known is None else "as it was when it was applied"
+                raise TargetError(f"{migration} is {state}. Nothing was recorded")
+            with writing(run):
+                append(
+                    run, migration, "accept", survey.history, reason, fingerprint_of(migration, self.dialect) or None
+                )
+        return self.status()
+
     def resolve(self, version: str, *, applied: bool, reason: str, statement: int | None = None) -> Status:
         """Say what is true of a non-transactional step that began and did not end; runs nothing.
 
@@ -277,10 +353,11 @@ class Migrator(Settings):
     def _checked(self, run: Run, steps: Sequence[Step], known: dict[Step, Step]) -> tuple[Step, ...]:
         return checked(steps, self.dialect, known, run.ledger, one=self.transaction == "all")
 
-    def _run(self, choose: Callable[[Survey], tuple[Step, ...]], *, fixed: bool = False) -> Report:
+    def _run(self, choose: Callable[[Survey], tuple[Step, ...]], *, fixed: bool = False, redo: bool = False) -> Report:
         """Plan without a lock, and carry out under it; over a new session where a step used one up.
 
-        `fixed`: the first plan is carried out or nothing; otherwise a ledger that moved is planned from again.
+        `fixed`: the first plan is carried out or nothing, as whenever something is taken back; otherwise a ledger that
+        moved is planned from again. `redo`: in one transaction, if that is possible.
         """
         began = time.monotonic()
         migrations, known, run = sound(self.source.load()), dict[Step, Step](), Run(self)
@@ -293,7 +370,7 @@ class Migrator(Settings):
         if is_new and not chosen(look(run, migrations, empty=True))[0]:  # a connection would create it
             return Report((), time.monotonic() - began)
         course: tuple[Sequence[Step], History | Record] | None = None  # steps, and what they follow
-        seq = -1
+        seq, together = -1, False
         with engine_of(self.database) as engine:
             while course is None or course[0]:
                 with connect(engine, run) as connection:
@@ -303,6 +380,8 @@ class Migrator(Settings):
                             connection.rollback()
                         if not course[0]:
                             break
+                        fixed = fixed or any(step.direction == "down" for step in course[0])
+                        together = self.transaction == "all" or (redo and all(step.transactional for step in course[0]))
                     if course[1].seq != seq:
                         seq, run.patience = course[1].seq, 0 if fixed or not self.dialect.waits else PATIENCE
                     try:
@@ -311,7 +390,7 @@ class Migrator(Settings):
                                 raise _stale(run)
                             if run.head != seq or getattr(course[1], "unfinished", None):
                                 course = chosen(self._finished(run, migrations))
-                            course = execute(run, *course, together=self.transaction == "all")
+                            course = execute(run, *course, together=together)
                     except LedgerConflict as conflict:
                         _make_sense(run, conflict, fixed=fixed)
                         course, run.patience = None, run.patience - 1
@@ -340,16 +419,28 @@ class Migrator(Settings):
             yield run
 
     @contextmanager
+    def _existing(self) -> Generator[Run]:
+        """Give a locked session of a database that is there: a connection would create it."""
+        if not self.dialect.exists(self.url):
+            raise TargetError("there is no database yet, so nothing is applied or unfinished. Nothing was run")
+        with self._session() as run:
+            yield run
+
+    @contextmanager
     def _dead_step(self) -> Generator[tuple[Run, Survey, Record]]:
         """Give a locked session, what is known in it, and the step that did not end and that nobody runs any more."""
         migrations = sound(self.source.load())
-        if not self.dialect.exists(self.url):  # a connection would create it
-            raise TargetError("there is no database, so no step is unfinished. Nothing was run")
-        with self._session() as run:
+        with self._existing() as run:
             survey = self._finished(run, migrations)
             if survey.history.unfinished is None:
                 raise TargetError("no step is unfinished. Nothing was run")
             yield run, survey, survey.history.unfinished
+
+
+def _count(steps: object) -> int:
+    if not isinstance(steps, int) or steps < 1:
+        raise ConfigurationError(f"steps is a number of at least 1, not {steps!r}")
+    return steps
 
 
 def _check_database(database: object) -> None:

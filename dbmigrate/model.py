@@ -6,12 +6,11 @@ execute.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from dbmigrate.script import Script
 
 VERSION = "0.1.0"
@@ -59,8 +58,34 @@ class TextBody:
         return self.text
 
 
+class _Value:
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values, ready for JSON.
+
+        `format` is 1 as long as keys are only added. `type` names the class, times are ISO 8601 in UTC, `seconds` are
+        seconds; scripts and down scripts are left out.
+        """
+        return {"format": 1, **_plain(self)}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - what JSON knows
+    if isinstance(value, _Value):
+        known = fields(value)  # type: ignore[arg-type]
+        found = {field.name: _plain(getattr(value, field.name)) for field in known if field.repr}
+        if isinstance(value, Finding):
+            found["message"] = str(value)
+        if isinstance(value, Status):
+            found["is_current"] = value.is_current
+        return {"type": type(value).__name__, **found}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(_Value):
     #: An opaque string; the order of versions is the source's business.
     version: str
     name: str
@@ -73,13 +98,13 @@ class _Named:
 class Migration(_Named):
     """One versioned change of a schema."""
 
-    up: Body
+    up: Body = field(repr=False)
     #: None: it cannot be taken back.
-    down: Body | None = None
+    down: Body | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(_Value):
     """One row of the ledger. Rows are inserted, never updated or deleted."""
 
     #: 1, 2, 3, ...: as the primary key it is what makes "exactly once" true.
@@ -207,7 +232,7 @@ class Unfinished(Finding):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(_Value):
     """One migration in one direction."""
 
     migration: Migration
@@ -229,7 +254,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(_Value):
     """The steps that would run, decided in advance. Making one writes nothing."""
 
     steps: tuple[Step, ...]
@@ -245,7 +270,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(_Value):
     """A step that ran to its end and is in the ledger."""
 
     step: Step
@@ -255,7 +280,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(_Value):
     """What happened: the steps that ran and are recorded, in order."""
 
     outcomes: tuple[Outcome, ...] = ()
@@ -283,7 +308,7 @@ class StatusEntry(_Named):
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class Status(_Value):
     """Every migration that source or ledger knows, in history order."""
 
     entries: tuple[StatusEntry, ...]
@@ -308,7 +333,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(_Value):
     """Event: another migrator is in the way; said at once, and about once in 10 seconds."""
 
     seconds: float
@@ -316,14 +341,14 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class StepStarted:
+class StepStarted(_Value):
     """Event: a step is about to run. Raising from `on_event` here fails the step before its first statement."""
 
     step: Step
 
 
 @dataclass(frozen=True, slots=True)
-class StatementFinished:
+class StatementFinished(_Value):
     """Event: a statement of a step ran; in a transaction it is not committed yet."""
 
     step: Step
@@ -334,7 +359,7 @@ class StatementFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class StepFinished:
+class StepFinished(_Value):
     """Event: a step ran and is committed. Raising from `on_event` here stops the run behind it."""
 
     outcome: Outcome

@@ -85,6 +85,10 @@ def fold(records: Iterable[Record]) -> History:
             if unfinished is None or unfinished.action == "begin_up":
                 applied[record.version] = record
             unfinished = None
+        elif record.action == "accept":
+            if record.version in applied:
+                marks = {name: getattr(record, name) for name in ("checksum", "fingerprint", "down_checksum")}
+                applied[record.version] = replace(applied[record.version], **marks)
         elif record.action in ("down", "resolve_unapplied"):
             applied.pop(record.version, None)
             unfinished = None
@@ -205,6 +209,18 @@ def downgrade_steps(
         last = place[target.version]  # what the source does not know counts by when it ran
         chosen = [r for r in newest_first if (place[r.version] > last if r.version in place else r.seq > since)]
     return tuple(Step(m, "down") for m in _reversible(chosen, migrations))
+
+
+def goto_steps(migrations: Sequence[Migration], history: History, to: str) -> tuple[Step, ...]:
+    """Return what leads to exactly `to` and what stands before it: everything after it back, the rest up."""
+    back = downgrade_steps(migrations, history, to=to)
+    return back if to == BASE else back + upgrade_steps(migrations, history, to)
+
+
+def redo_steps(migrations: Sequence[Migration], history: History, steps: int) -> tuple[Step, ...]:
+    """Return the way back over the last `steps`, and up again."""
+    back = downgrade_steps(migrations, history, steps=steps)
+    return back + tuple(Step(step.migration, "up") for step in reversed(back))
 
 
 def _reversible(records: Sequence[Record], migrations: Sequence[Migration]) -> list[Migration]:

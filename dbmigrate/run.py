@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dbmigrate.source import Source
 
 _LOGGER = logging.getLogger("dbmigrate")
-_FIRST_WAIT, _LONGEST_WAIT, _REMIND = 0.05, 1.0, 10.0  # seconds
+_FIRST_WAIT, _LONGEST_WAIT, REMIND = 0.05, 1.0, 10.0  # seconds
 #: Times that a transaction is tried again because of another one, while nothing else moves.
 PATIENCE = 10
 FASTER = "another runner was faster"
@@ -96,7 +96,7 @@ class Run:
 
     def emit(self, event: Event) -> None:
         """Tell who listens what happens."""
-        (self.settings.on_event or _log)(event)
+        (self.settings.on_event or log)(event)
 
     @property
     def is_lost(self) -> bool:
@@ -138,7 +138,7 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
     """
     begun = since = time.monotonic()
     patience = run.settings.acquire_timeout
-    said, pause = begun - _REMIND, _FIRST_WAIT
+    said, pause = begun - REMIND, _FIRST_WAIT
     seen: tuple[int, int] | None = None
     while not attempt():
         now = time.monotonic()
@@ -155,7 +155,7 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
                 holder=who,
                 report=Report(tuple(run.outcomes)),
             )
-        if now - said >= _REMIND:
+        if now - said >= REMIND:
             said = now
             run.emit(Waiting(now - begun, holder()))
         time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, so that waiters spread out
@@ -344,7 +344,7 @@ def _excerpt(step: Step, line: int, column: int = 0) -> str:
     return f"\n{line:>6} | {shown}" + (f"\n       | {pad}^" if column else "")
 
 
-def _log(event: Event) -> None:
+def log(event: Event) -> None:
     """Tell the logger "dbmigrate" what happens; handlers and levels are the application's."""
     if isinstance(event, Waiting):
         _LOGGER.info("waiting for another migrator, %.0f s: %s", event.seconds, event.holder or "unknown")
