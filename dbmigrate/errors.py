@@ -37,14 +37,7 @@ class MigrationError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep message and values through pickling; subclasses have constructors of their own."""
-        return (_restore, (type(self), self.args, dict(self.__dict__)))
-
-
-def _restore(kind: type[MigrationError], args: tuple[Any, ...], values: dict[str, Any]) -> MigrationError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(values)
-    return error
+        return (Exception.__new__, (type(self), *self.args), self.__dict__)
 
 
 class ConfigurationError(MigrationError):
@@ -67,13 +60,8 @@ class SourceError(MigrationError):
         found = tuple(problems)
         first = found[0]
         count = f"{len(found)} problems with the migrations; nothing was run:\n" if len(found) > 1 else ""
-        super().__init__(
-            count + "\n".join(map(str, found)),
-            problems=found,
-            origin=first.origin,
-            line=first.line,
-            reason=first.reason,
-        )
+        message = count + "\n".join(map(str, found))
+        super().__init__(message, problems=found, origin=first.origin, line=first.line, reason=first.reason)
 
 
 class TargetError(MigrationError):
