@@ -18,7 +18,7 @@ from dbmigrate.script import ALGORITHM
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from dbmigrate.model import Direction, JournalEntry, Migration, Record
+    from dbmigrate.model import JournalEntry, Migration, Record
 
 #: The target of a downgrade that takes everything back.
 BASE = "base"
@@ -44,17 +44,9 @@ def chain_of(previous: str | None, record: Record) -> str:
     Times, names of people and reasons stay outside, so that a printed script can compute it. Versions and names of
     migrations hold no control character, so the separator is one.
     """
-    columns = (
-        previous or "",
-        str(record.seq),
-        record.version,
-        record.name,
-        record.action,
-        record.checksum or "",
-        record.fingerprint or "",
-        record.down_checksum or "",
-    )
-    return ALGORITHM + sha256("\x1f".join(columns).encode()).hexdigest()
+    what = (str(record.seq), record.version, record.name, record.action)
+    scripts = (record.checksum or "", record.fingerprint or "", record.down_checksum or "")
+    return ALGORITHM + sha256("\x1f".join((previous or "", *what, *scripts)).encode()).hexdigest()
 
 
 def linked(previous: History | Record, record: Record) -> Record:
@@ -150,13 +142,13 @@ def unfinished(record: Record, journal: Sequence[JournalEntry] | None) -> Unfini
 
     At most one can be: each is journalled as started before it is sent, and as done or failed before the next one is.
     """
-    last = journal[-1] if journal else None
-    direction: Direction = "up" if record.action == "begin_up" else "down"
+    found = Unfinished(record.version, record.name, "up" if record.action == "begin_up" else "down")
     if journal is None:
-        return Unfinished(record.version, record.name, direction, in_doubt=True)
-    if last is None or last.state == "done":
-        return Unfinished(record.version, record.name, direction)
-    return Unfinished(record.version, record.name, direction, last.ordinal, last.state == "started", last.error)
+        return replace(found, in_doubt=True)
+    if not journal or journal[-1].state == "done":
+        return found
+    last = journal[-1]
+    return replace(found, statement=last.ordinal, in_doubt=last.state == "started", error=last.error)
 
 
 def find(version: str, migrations: Sequence[Migration]) -> Migration:
@@ -199,24 +191,20 @@ def downgrade_steps(
             raise TargetError(f"{count} steps back, but only {len(above)} applied{floor}. Nothing was run")
         chosen = above[:count]
     else:
-        target = find(to, migrations)
+        last = migrations.index(find(to, migrations))
         place = {m.version: i for i, m in enumerate(migrations)}
+        # what the source does not know counts by when it ran
         since = history.applied[to].seq if to in history.applied else -1
-        last = place[target.version]  # what the source does not know counts by when it ran
         chosen = [r for r in newest_first if (place[r.version] > last if r.version in place else r.seq > since)]
-    return tuple(Step(m, "down") for m in _reversible(chosen, migrations))
-
-
-def _reversible(records: Sequence[Record], migrations: Sequence[Migration]) -> list[Migration]:
     known = {m.version: m for m in migrations}
     stuck = [
         f"{r} ({'no down script' if r.version in known else 'not in the source'})"
-        for r in records
+        for r in chosen
         if r.version not in known or known[r.version].down is None
     ]
     if stuck:
         raise TargetError(f"no way back through {', '.join(stuck)}. Nothing was run")
-    return [known[r.version] for r in records]
+    return tuple(Step(known[r.version], "down") for r in chosen)
 
 
 def tolerate(findings: Iterable[Finding], allow: Collection[type[Finding]]) -> tuple[Finding, ...]:
