@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dbmigrate.errors import SourceError
-from dbmigrate.layouts import layout as find_layout
+from dbmigrate.errors import ConfigurationError, SourceError
 from dbmigrate.layouts.folder import UNFIT, fits, open_folder
 from dbmigrate.model import Migration, TextBody
 from dbmigrate.plan import BASE
@@ -16,10 +16,15 @@ from dbmigrate.script import Problem, checksum, decode, is_blank
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from importlib.resources.abc import Traversable
 
+    from dbmigrate.layouts.folder import Folder
     from dbmigrate.model import Body
+
+    Layout = Callable[[Folder], tuple[list[Migration], list[Problem]]]
+
+LAYOUTS = ("native",)
 
 
 class Source(Protocol):
@@ -28,9 +33,8 @@ class Source(Protocol):
     def load(self) -> Sequence[Migration]:
         """Return every migration, in history order. Nothing else ever compares versions.
 
-        Read every up script once, to hash it, and keep none: `Body.read` reads it again when it runs; a down
-        script need not be read before that.
-        Raise SourceError with everything that is wrong at once; touch no database.
+        Read every up script once, to hash it, and keep none: `Body.read` reads it again when it runs; a down script
+        need not be read before that. Raise SourceError with everything that is wrong at once; touch no database.
         """
         ...
 
@@ -39,8 +43,8 @@ class Source(Protocol):
 class FilesystemSource:
     """A folder of migrations.
 
-    A relative path counts from the working directory at the time of the call. Links must stay
-    inside the folder. No file is kept open, and no text is kept: memory holds one script at a time.
+    A relative path counts from the working directory at the time of the call. Links must stay inside the folder. No
+    file is kept open, and no text is kept: memory holds one script at a time.
     """
 
     path: str | os.PathLike[str] = "migrations"
@@ -50,15 +54,17 @@ class FilesystemSource:
     def load(self) -> Sequence[Migration]:
         """Return the folder's migrations in the layout's order.
 
-        Raises SourceError with everything that is wrong with the folder at once: names, versions,
-        encodings.
+        Raises SourceError with everything that is wrong with the folder at once: names, versions, encodings.
         """
         return read_folder(Path(self.path), str(Path(self.path)), self.layout)
 
 
 def read_folder(node: Traversable, origin: str, layout: str) -> Sequence[Migration]:
     """Return the migrations of a folder, called `origin` in messages. Raises SourceError with all that is wrong."""
-    migrations, problems = find_layout(layout)(open_folder(node, origin))
+    if layout not in LAYOUTS:
+        raise ConfigurationError(f"there is no layout {layout!r}; there is: {', '.join(LAYOUTS)}")
+    read: Layout = import_module(f"dbmigrate.layouts.{layout}").read
+    migrations, problems = read(open_folder(node, origin))
     if problems:
         raise SourceError(problems)
     return migrations
@@ -77,8 +83,7 @@ class MemorySource:
     def load(self) -> Sequence[Migration]:
         """Return the migrations.
 
-        Raises SourceError with everything that is wrong at once: duplicate versions, text that
-        cannot be sent.
+        Raises SourceError with everything that is wrong at once: duplicate versions, text that cannot be sent.
         """
         problems: list[Problem] = []
         for m in self.migrations:
@@ -125,8 +130,8 @@ def sound(migrations: Sequence[Migration], problems: Iterable[Problem] = ()) -> 
 def sql_migration(version: str, name: str, up: str, down: str | None = None) -> Migration:
     """Return a migration built from SQL text, for a MemorySource.
 
-    `version` is an opaque string; the source's order is the order of history. Nothing is checked
-    here: the source does so when it is loaded.
+    `version` is an opaque string; the source's order is the order of history. Nothing is checked here: the source does
+    so when it is loaded.
     """
     label = f"{version}_{name}"
     back = None if down is None else _text_body(f"{label}.down", down)
