@@ -155,8 +155,7 @@ def _run_in_transaction(entry: Entry, problems: list[Problem]) -> bool:
         value, defect = None, f"not TOML: {error}"
     if isinstance(value, bool):
         return value
-    reason = defect or "say run_in_transaction = true or false, or delete the file"
-    problems.append(entry.problem(reason))
+    problems.append(entry.problem(defect or "say run_in_transaction = true or false, or delete the file"))
     return True
 
 
