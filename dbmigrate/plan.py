@@ -92,12 +92,8 @@ def fold(records: Iterable[Record]) -> History:
 
 def changed(migrations: Iterable[Migration], history: History) -> tuple[Migration, ...]:
     """Return the applied migrations whose up script has another checksum: their fingerprints decide."""
-    applied = history.applied
-    return tuple(
-        m
-        for m in migrations
-        if (record := applied.get(m.version)) and record.checksum and record.checksum != m.up.checksum
-    )
+    recorded = {version: record.checksum for version, record in history.applied.items() if record.checksum}
+    return tuple(m for m in migrations if m.version in recorded and recorded[m.version] != m.up.checksum)
 
 
 def compare(
@@ -213,10 +209,7 @@ def tolerate(findings: Iterable[Finding], allow: Collection[type[Finding]]) -> t
 
 
 def make_status(
-    migrations: Sequence[Migration],
-    history: History,
-    findings: tuple[Finding, ...],
-    allow: Collection[type[Finding]],
+    migrations: Sequence[Migration], history: History, findings: tuple[Finding, ...], allow: Collection[type[Finding]]
 ) -> Status:
     """Return every migration that source or ledger knows: the source's order, unknown ones behind what ran before."""
     by_version = {finding.version: finding for finding in findings}
