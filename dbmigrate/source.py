@@ -16,13 +16,10 @@ from dbmigrate.script import Problem, checksum, decode, is_blank
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from importlib.resources.abc import Traversable
 
-    from dbmigrate.layouts.folder import Folder
     from dbmigrate.model import Body
-
-    Layout = Callable[[Folder], tuple[list[Migration], list[Problem]]]
 
 LAYOUTS = ("native",)
 
@@ -63,8 +60,9 @@ def read_folder(node: Traversable, origin: str, layout: str) -> Sequence[Migrati
     """Return the migrations of a folder, called `origin` in messages. Raises SourceError with all that is wrong."""
     if layout not in LAYOUTS:
         raise ConfigurationError(f"there is no layout {layout!r}; there is: {', '.join(LAYOUTS)}")
-    read: Layout = import_module(f"dbmigrate.layouts.{layout}").read
-    migrations, problems = read(open_folder(node, origin))
+    read = import_module(f"dbmigrate.layouts.{layout}").read
+    found: tuple[list[Migration], list[Problem]] = read(open_folder(node, origin))
+    migrations, problems = found
     if problems:
         raise SourceError(problems)
     return migrations
@@ -113,7 +111,8 @@ def sound(migrations: Sequence[Migration], problems: Iterable[Problem] = ()) -> 
     found, seen = list(problems), dict[str, Migration]()
     for m in migrations:
         reason = None
-        if wrong := [what for what in ("version", "name") if not fits(getattr(m, what))]:
+        if not fits(m.version) or not fits(m.name):
+            wrong = [what for what in ("version", "name") if not fits(getattr(m, what))]
             reason = f"the {' and the '.join(wrong)} {UNFIT}"
         elif m.version == BASE:
             reason = f"version {BASE} is the word for none of them. Change it"
