@@ -47,7 +47,7 @@ class ConfigurationError(MigrationError):
 class SourceError(MigrationError):
     """Migrations cannot be read, or not as they are. No database was changed.
 
-    `problems` has every one of them; `origin`, `line` and `reason` are those of the first.
+    `problems` has every one of them, at least one; `origin`, `line` and `reason` are those of the first.
     """
 
     origin: str
@@ -56,7 +56,6 @@ class SourceError(MigrationError):
     problems: tuple[Problem, ...]
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Take all the problems of a source at once; at least one."""
         found = tuple(problems)
         first = found[0]
         count = f"{len(found)} problems with the migrations; nothing was run:\n" if len(found) > 1 else ""

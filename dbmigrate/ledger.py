@@ -80,7 +80,6 @@ class TableLedger:
     journals: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse a name that not every database takes as it is."""
         if not _IDENTIFIER.fullmatch(self.table):
             raise ConfigurationError(
                 f"{self.table!r} cannot be the name of a ledger: at most 55 letters, digits and _, and no digit first"

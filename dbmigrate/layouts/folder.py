@@ -67,7 +67,6 @@ class Folder:
     """A folder of migrations, in a package or an archive: any Traversable."""
 
     def __init__(self, node: Traversable, origin: str) -> None:
-        """Take the folder, and what to call it in messages."""
         self._node, self.origin = node, _escaped(origin)
 
     def entries(self) -> list[Entry]:
