@@ -122,10 +122,10 @@ def compare(
         kind = Ahead if is_ahead else Missing
         findings += [kind(record.version, record.name) for record in unknown]
     if pending:
-        last = max((i for i, m in enumerate(migrations) if m.version in applied), default=-1)
+        last = max((i for i, m in enumerate(migrations) if m.version in applied), default=0)
         findings += [
             OutOfOrder(m.version, m.name, str(migrations[last]))
-            for m in migrations[: max(last, 0)]
+            for m in migrations[:last]
             if m.version not in applied and m.version != begun
         ]
     if history.unfinished is not None:

@@ -215,8 +215,7 @@ def inspect(
         remedy = "put the line -- dbmigrate: no-transaction at the head of the file"
         wrong(outside.line, f"{' '.join(outside.head[:3])} cannot run in a transaction: {remedy}")
     if wrapped and no_transaction:
-        reason = "BEGIN ... COMMIT around a script that is marked no-transaction: keep one of the two"
-        wrong(marked[0][0].line, reason)
+        wrong(marked[0][0].line, "BEGIN ... COMMIT around a script that is marked no-transaction: keep one of the two")
     for statement, traits in marked:
         if first <= statement.ordinal <= last and traits.foreign_keys != "check":
             wrong(statement.line, _misplaced(statement, traits))
