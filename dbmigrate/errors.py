@@ -37,14 +37,7 @@ class MigrationError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep message and values through pickling; subclasses have constructors of their own."""
-        return (_restore, (type(self), self.args, dict(self.__dict__)))
-
-
-def _restore(kind: type[MigrationError], args: tuple[Any, ...], values: dict[str, Any]) -> MigrationError:
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(values)
-    return error
+        return (Exception.__new__, (type(self), *self.args), self.__dict__)
 
 
 class ConfigurationError(MigrationError):
@@ -54,7 +47,7 @@ class ConfigurationError(MigrationError):
 class SourceError(MigrationError):
     """Migrations cannot be read, or not as they are. No database was changed.
 
-    `problems` has every one of them; `origin`, `line` and `reason` are those of the first.
+    `problems` has every one of them, at least one; `origin`, `line` and `reason` are those of the first.
     """
 
     origin: str
@@ -63,17 +56,11 @@ class SourceError(MigrationError):
     problems: tuple[Problem, ...]
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Take all the problems of a source at once; at least one."""
         found = tuple(problems)
         first = found[0]
         count = f"{len(found)} problems with the migrations; nothing was run:\n" if len(found) > 1 else ""
-        super().__init__(
-            count + "\n".join(map(str, found)),
-            problems=found,
-            origin=first.origin,
-            line=first.line,
-            reason=first.reason,
-        )
+        message = count + "\n".join(map(str, found))
+        super().__init__(message, problems=found, origin=first.origin, line=first.line, reason=first.reason)
 
 
 class TargetError(MigrationError):

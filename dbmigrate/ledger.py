@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -30,13 +30,10 @@ if TYPE_CHECKING:
 
 #: PostgreSQL cuts longer names silently; the journal's name is eight longer than the ledger's.
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,54}")
-#: The columns, in the order of a Record's fields; the last of each is written only.
-_COLUMNS = (
-    *("seq", "version", "name", "action", "checksum", "fingerprint", "down_checksum", "chain", "started_at"),
-    *("finished_at", "applied_by", "session", "tool", "reason", "down_sql"),
-)
-_TIMES = (8, 9)
-_JOURNAL = ("seq", "entry", "ordinal", "statement_hash", "state", "error", "at")
+#: The columns; the last of each is written only.
+_COLUMNS = tuple(column.name for column in fields(Record))
+_JOURNAL = (*(column.name for column in fields(JournalEntry)), "at")
+_TIMES = slice(_COLUMNS.index("started_at"), _COLUMNS.index("finished_at") + 1)
 
 
 class LedgerBusyError(LedgerError):
@@ -56,7 +53,7 @@ class Ledger(Protocol):
     """
 
     def read(self, connection: Connection) -> Sequence[Record]:
-        """Return all records; none where there is no ledger yet. Never writes."""
+        """Return all records in order of `seq`; none where there is no ledger yet. Never writes."""
         ...
 
     def create(self, connection: Connection) -> None:
@@ -64,7 +61,7 @@ class Ledger(Protocol):
         ...
 
     def append(self, connection: Connection, record: Record) -> None:
-        """Claim the record's seq, or raise LedgerConflict. Does not commit."""
+        """Claim the record's seq, in the transaction that is open, or raise LedgerConflict. Does not commit."""
         ...
 
 
@@ -83,7 +80,6 @@ class TableLedger:
     journals: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse a name that not every database takes as it is."""
         if not _IDENTIFIER.fullmatch(self.table):
             raise ConfigurationError(
                 f"{self.table!r} cannot be the name of a ledger: at most 55 letters, digits and _, and no digit first"
@@ -100,9 +96,11 @@ class TableLedger:
 
         Raises LedgerError if there is a table of that name that is not a ledger, or that may not be read.
         """
-        columns = _COLUMNS[: _TIMES[0]] if brief else _COLUMNS[:-1]
+        columns = _COLUMNS[: _TIMES.start] if brief else _COLUMNS[:-1]
         rows = self._select(connection, f"SELECT {', '.join(columns)} FROM {self._name(connection)} ORDER BY seq")
-        return [Record(*row) for row in rows] if brief else [_record(*row) for row in rows]
+        if brief:
+            return [Record(*row) for row in rows]
+        return [Record(*row[: _TIMES.start], *map(_moment, row[_TIMES]), *row[_TIMES.stop :]) for row in rows]
 
     def create(self, connection: Connection) -> None:
         """Create ledger and journal if they do not exist. Raises LedgerConflict if somebody else is just doing so."""
@@ -126,8 +124,6 @@ class TableLedger:
     def append(self, connection: Connection, record: Record) -> None:
         """Insert a record, without committing. Raises LedgerConflict if its seq is taken."""
         values = [getattr(record, name) for name in _COLUMNS]
-        for place in _TIMES:
-            values[place] = self._time(connection, values[place])
         self._write(connection, self._insert(connection, "", _COLUMNS, 1), values)
 
     def head(self, connection: Connection) -> int:
@@ -156,16 +152,14 @@ class TableLedger:
 
     def journal(self, connection: Connection, seq: int) -> Sequence[JournalEntry]:
         """Return what is known of the statements of the step that record `seq` began, in order."""
-        sql = (
-            f"SELECT {', '.join(_JOURNAL[:-1])} FROM {self._name(connection, '_journal')} "
-            f"WHERE seq = {int(seq)} ORDER BY entry"
-        )
+        columns, table = ", ".join(_JOURNAL[:-1]), self._name(connection, "_journal")
+        sql = f"SELECT {columns} FROM {table} WHERE seq = {int(seq)} ORDER BY entry"
         return [JournalEntry(*row) for row in self._select(connection, sql)]
 
     def note(self, connection: Connection, entries: Sequence[JournalEntry]) -> None:
         """Insert journal entries, without committing. Raises LedgerConflict if one is taken."""
         if entries:
-            now = self._time(connection, datetime.now(UTC))
+            now = datetime.now(UTC)
             values = [value for e in entries for value in (*(getattr(e, name) for name in _JOURNAL[:-1]), now)]
             self._write(connection, self._insert(connection, "_journal", _JOURNAL, len(entries)), values)
 
@@ -199,8 +193,9 @@ class TableLedger:
             return ()
 
     def _write(self, connection: Connection, sql: str, values: Sequence[object] = ()) -> None:
+        plain = tuple(self._time(connection, v) if isinstance(v, datetime) else v for v in values)
         try:
-            connection.exec_driver_sql(sql, tuple(values)) if values else send(connection, sql)
+            connection.exec_driver_sql(sql, plain) if plain else send(connection, sql)
         except DBAPIError as error:
             if self._dialect(connection).is_conflict(error):
                 raise LedgerConflict(f"the ledger {self.table} moved: {error.orig}") from error
@@ -209,24 +204,16 @@ class TableLedger:
     def _dialect(self, connection: Connection) -> Dialect:
         return self.dialect or dialect_for(connection.engine.url)
 
-    def _time(self, connection: Connection, moment: datetime | None) -> object:
+    def _time(self, connection: Connection, moment: datetime) -> object:
         """Return UTC without saying so, as the columns hold it in every database."""
-        naive = moment and moment.astimezone(UTC).replace(tzinfo=None)
-        native = self._dialect(connection).native_times
-        return naive if naive is None or native else naive.isoformat(" ", "microseconds")
+        naive = moment.astimezone(UTC).replace(tzinfo=None)
+        return naive if self._dialect(connection).native_times else naive.isoformat(" ", "microseconds")
 
     def _name(self, connection: Connection, suffix: str = "") -> str:
         preparer = connection.dialect.identifier_preparer
         first, last = preparer.initial_quote, preparer.final_quote
         parts = (part for part in (self.schema, self.table + suffix) if part is not None)
         return ".".join(first + part.replace(last, last * 2) + last for part in parts)
-
-
-def _record(*row: Any) -> Record:  # noqa: ANN401 - values of the database
-    columns = list(row)
-    for place in _TIMES:
-        columns[place] = _moment(columns[place])
-    return Record(*columns)
 
 
 def _moment(value: datetime | str | None) -> datetime | None:

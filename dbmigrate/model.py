@@ -215,20 +215,17 @@ class Unfinished(Finding):
                 f"{what}; how far it came is not known, for the ledger keeps no journal. Look at the database, finish "
                 f'or undo it by hand, then call resolve("{self.version}", applied=..., reason=...)'
             )
+        if self.statement is None:
+            return f"{what}. No statement is in doubt: call resume() to go on where it stopped"
         which = f"statement {self.statement}{f' ({self.where})' if self.where else ''}"
-        call = f'resolve("{self.version}", statement={self.statement}, applied=..., reason=...)'
-        if self.in_doubt:
-            return (
-                f"{what}; {which} was sent, and whether it took effect is not known"
-                f"{f' ({self.error})' if self.error else ''}. Look at the database, say which is true with {call}, "
-                "then call resume()"
-            )
-        if self.statement is not None:
-            return (
-                f"{what}: {which} failed with: {self.error}. Correct that statement in the script "
-                "and call resume(); what ran before it stays"
-            )
-        return f"{what}. No statement is in doubt: call resume() to go on where it stopped"
+        if not self.in_doubt:
+            advice = "Correct that statement in the script and call resume(); what ran before it stays"
+            return f"{what}: {which} failed with: {self.error}. {advice}"
+        return (
+            f"{what}; {which} was sent, and whether it took effect is not known"
+            f"{f' ({self.error})' if self.error else ''}. Look at the database, say which is true with "
+            f'resolve("{self.version}", statement={self.statement}, applied=..., reason=...), then call resume()'
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from dbmigrate.script import ALGORITHM
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from dbmigrate.model import Direction, JournalEntry, Migration, Record
+    from dbmigrate.model import JournalEntry, Migration, Record
 
 #: The target of a downgrade that takes everything back.
 BASE = "base"
@@ -44,17 +44,9 @@ def chain_of(previous: str | None, record: Record) -> str:
     Times, names of people and reasons stay outside, so that a printed script can compute it. Versions and names of
     migrations hold no control character, so the separator is one.
     """
-    columns = (
-        previous or "",
-        str(record.seq),
-        record.version,
-        record.name,
-        record.action,
-        record.checksum or "",
-        record.fingerprint or "",
-        record.down_checksum or "",
-    )
-    return ALGORITHM + sha256("\x1f".join(columns).encode()).hexdigest()
+    what = (str(record.seq), record.version, record.name, record.action)
+    scripts = (record.checksum or "", record.fingerprint or "", record.down_checksum or "")
+    return ALGORITHM + sha256("\x1f".join((previous or "", *what, *scripts)).encode()).hexdigest()
 
 
 def linked(previous: History | Record, record: Record) -> Record:
@@ -104,12 +96,8 @@ def fold(records: Iterable[Record]) -> History:
 
 def changed(migrations: Iterable[Migration], history: History) -> tuple[Migration, ...]:
     """Return the applied migrations whose up script has another checksum: their fingerprints decide."""
-    applied = history.applied
-    return tuple(
-        m
-        for m in migrations
-        if (record := applied.get(m.version)) and record.checksum and record.checksum != m.up.checksum
-    )
+    recorded = {version: record.checksum for version, record in history.applied.items() if record.checksum}
+    return tuple(m for m in migrations if m.version in recorded and recorded[m.version] != m.up.checksum)
 
 
 def compare(
@@ -138,10 +126,10 @@ def compare(
         kind = Ahead if is_ahead else Missing
         findings += [kind(record.version, record.name) for record in unknown]
     if pending:
-        last = max((i for i, m in enumerate(migrations) if m.version in applied), default=-1)
+        last = max((i for i, m in enumerate(migrations) if m.version in applied), default=0)
         findings += [
             OutOfOrder(m.version, m.name, str(migrations[last]))
-            for m in migrations[: max(last, 0)]
+            for m in migrations[:last]
             if m.version not in applied and m.version != begun
         ]
     if history.unfinished is not None:
@@ -154,13 +142,13 @@ def unfinished(record: Record, journal: Sequence[JournalEntry] | None) -> Unfini
 
     At most one can be: each is journalled as started before it is sent, and as done or failed before the next one is.
     """
-    last = journal[-1] if journal else None
-    direction: Direction = "up" if record.action == "begin_up" else "down"
+    found = Unfinished(record.version, record.name, "up" if record.action == "begin_up" else "down")
     if journal is None:
-        return Unfinished(record.version, record.name, direction, in_doubt=True)
-    if last is None or last.state == "done":
-        return Unfinished(record.version, record.name, direction)
-    return Unfinished(record.version, record.name, direction, last.ordinal, last.state == "started", last.error)
+        return replace(found, in_doubt=True)
+    if not journal or journal[-1].state == "done":
+        return found
+    last = journal[-1]
+    return replace(found, statement=last.ordinal, in_doubt=last.state == "started", error=last.error)
 
 
 def find(version: str, migrations: Sequence[Migration]) -> Migration:
@@ -203,12 +191,20 @@ def downgrade_steps(
             raise TargetError(f"{count} steps back, but only {len(above)} applied{floor}. Nothing was run")
         chosen = above[:count]
     else:
-        target = find(to, migrations)
+        last = migrations.index(find(to, migrations))
         place = {m.version: i for i, m in enumerate(migrations)}
+        # what the source does not know counts by when it ran
         since = history.applied[to].seq if to in history.applied else -1
-        last = place[target.version]  # what the source does not know counts by when it ran
         chosen = [r for r in newest_first if (place[r.version] > last if r.version in place else r.seq > since)]
-    return tuple(Step(m, "down") for m in _reversible(chosen, migrations))
+    known = {m.version: m for m in migrations}
+    stuck = [
+        f"{r} ({'no down script' if r.version in known else 'not in the source'})"
+        for r in chosen
+        if r.version not in known or known[r.version].down is None
+    ]
+    if stuck:
+        raise TargetError(f"no way back through {', '.join(stuck)}. Nothing was run")
+    return tuple(Step(known[r.version], "down") for r in chosen)
 
 
 def goto_steps(migrations: Sequence[Migration], history: History, to: str) -> tuple[Step, ...]:
@@ -223,28 +219,13 @@ def redo_steps(migrations: Sequence[Migration], history: History, steps: int) ->
     return back + tuple(Step(step.migration, "up") for step in reversed(back))
 
 
-def _reversible(records: Sequence[Record], migrations: Sequence[Migration]) -> list[Migration]:
-    known = {m.version: m for m in migrations}
-    stuck = [
-        f"{r} ({'no down script' if r.version in known else 'not in the source'})"
-        for r in records
-        if r.version not in known or known[r.version].down is None
-    ]
-    if stuck:
-        raise TargetError(f"no way back through {', '.join(stuck)}. Nothing was run")
-    return [known[r.version] for r in records]
-
-
 def tolerate(findings: Iterable[Finding], allow: Collection[type[Finding]]) -> tuple[Finding, ...]:
     """Return the findings that are not allowed; an unfinished step never is."""
     return tuple(f for f in findings if isinstance(f, Unfinished) or not isinstance(f, tuple(allow)))
 
 
 def make_status(
-    migrations: Sequence[Migration],
-    history: History,
-    findings: tuple[Finding, ...],
-    allow: Collection[type[Finding]],
+    migrations: Sequence[Migration], history: History, findings: tuple[Finding, ...], allow: Collection[type[Finding]]
 ) -> Status:
     """Return every migration that source or ledger knows: the source's order, unknown ones behind what ran before."""
     by_version = {finding.version: finding for finding in findings}

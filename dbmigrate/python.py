@@ -21,7 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
 from dbmigrate.dialects.base import StepError
-from dbmigrate.layouts.folder import FileBody, text_of
+from dbmigrate.layouts.folder import FileBody
 from dbmigrate.model import Migration
 from dbmigrate.script import Problem, Script, checksum
 
@@ -116,7 +116,7 @@ PythonBody = Function | PythonFile
 
 def bodies(entry: Entry, problems: list[Problem]) -> tuple[PythonFile, PythonFile | None]:
     """Return both directions of a file, which is read once, to hash it; what is wrong is added to `problems`."""
-    data, text, defect = text_of(entry)
+    data, text, defect = entry.read()
     if defect is not None:
         problems.append(entry.problem(defect))
     up, down = (PythonFile(entry.origin, checksum(data), True, entry, name) for name in ("upgrade", "downgrade"))  # noqa: FBT003

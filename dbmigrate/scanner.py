@@ -47,13 +47,11 @@ BACKTICK = r"`[^`]*+(?:``[^`]*+)*+`"
 Token = tuple[str, str, int]
 
 
-class _Detail:
+@dataclass(slots=True)
+class Detail:
     """What the reader of tokens wants: each one, or runs where only quotes and ends matter."""
 
-    __slots__ = ("coarse",)
-
-    def __init__(self) -> None:
-        self.coarse = False
+    coarse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +130,12 @@ def position(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
-def tokens(text: str, grammar: Grammar) -> Iterator[Token]:
+def tokens(text: str, grammar: Grammar, detail: Detail | None = None) -> Iterator[Token]:
     """Yield the tokens of a text in order; joined they are the text.
 
     Raises ScriptError at a quote or comment that nothing closes, and at commands that only a client program knows.
     """
-    return _scan(text, grammar, _Detail())
-
-
-def _scan(text: str, grammar: Grammar, detail: _Detail) -> Iterator[Token]:
+    detail = detail or Detail()
     every, runs = _patterns(grammar)
     place, length = 0, len(text)
     fresh = True  # a statement could begin here
@@ -227,8 +222,7 @@ def _refuse(text: str, place: int, kind: str, fresh: bool, grammar: Grammar) -> 
         reason = f"{command!r} is a command of the {grammar.client} client, not SQL: say it in SQL, or leave it out"
         raise ScriptError(text, place, reason)
     if character == "." and fresh:
-        reason = "no statement begins with a dot; a command of the sqlite3 shell is not SQL"
-        raise ScriptError(text, place, reason)
+        raise ScriptError(text, place, "no statement begins with a dot; a command of the sqlite3 shell is not SQL")
 
 
 def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C901, PLR0912, PLR0915
@@ -245,8 +239,8 @@ def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C90
     head: list[str] = []
     body: Body | None = None
     bare = True  # the semicolon is the delimiter in force
-    detail = _Detail()
-    for kind, piece, place in chain(_scan(text, grammar, detail), (("end", "", len(text)),)):
+    detail = Detail()
+    for kind, piece, place in chain(tokens(text, grammar, detail), (("end", "", len(text)),)):
         if kind in ("space", "comment"):
             continue
         if kind == "command":

@@ -125,8 +125,7 @@ def checksum(data: bytes) -> str:
 
 def is_blank(data: bytes) -> bool:
     """Tell whether a script holds nothing but space and comments."""
-    found = _NOTHING.match(data)
-    return found is not None and found.end() == len(data)
+    return _NOTHING.fullmatch(data) is not None
 
 
 def fingerprint(text: str, grammar: Grammar, directives: list[tuple[str, int, bool]] | None = None) -> str:
@@ -145,10 +144,9 @@ def fingerprint(text: str, grammar: Grammar, directives: list[tuple[str, int, bo
             found = (head and _SQLX_DIRECTIVE.match(piece)) or _DIRECTIVE.match(piece)
             if not found:
                 continue
-            piece = found["word"]  # noqa: PLW2901
             if directives is not None:
-                directives.append((piece, place, head))
-            said = f"-- dbmigrate: {piece}"
+                directives.append((found["word"], place, head))
+            said = f"-- dbmigrate: {found['word']}"
         elif kind == "command":
             said = " ".join(piece.split())
         else:
@@ -173,11 +171,14 @@ def inspect(
     `transaction` is what a file beside the script says (metadata.toml), `ledger` the name of the table that the script
     must not write to. Nothing is raised: what is wrong with the script is in `problems`, each with its line.
     """
-    ours = {ledger.upper(), f"{ledger}_journal".upper()} if ledger else set[str]()
     problems: list[Problem] = []
-    whole = checksum(text.encode(errors="surrogatepass"))
+
+    def wrong(line: int | None, reason: str) -> None:
+        problems.append(Problem(origin, line, reason))
+
+    ours = {ledger.upper(), f"{ledger}_journal".upper()} if ledger else set[str]()
+    whole, mark = checksum(text.encode(errors="surrogatepass")), ""
     directives: list[tuple[str, int, bool]] = []
-    mark = ""
     with suppress(ScriptError):  # `statements` meets the same error, and reports it
         mark = fingerprint(text, grammar, directives)
     problems += _wrong_directives(text, origin, directives)
@@ -185,49 +186,43 @@ def inspect(
     atomic, last, off = True, 0, False
     changes: Literal["set", "lost", "unknown"] | None = None
     outside: Statement | None = None
-    kept: list[Statement] | None = [] if len(text) <= _SHORT else None
+    kept: tuple[Statement, ...] | None = () if len(text) <= _SHORT else None
     try:
         for statement in statements(text, grammar):
             last = statement.ordinal
             if kept is not None:
-                kept = [*kept, statement] if len(kept) < _FEW else None
+                kept = (*kept, statement) if len(kept) < _FEW else None
             if statement.head[0] in _WRITES and _target(statement) in ours:
                 reason = f"{statement.head[0]} on the ledger: only dbmigrate writes to it; to read it is fine"
-                problems.append(Problem(origin, statement.line, reason))
+                wrong(statement.line, reason)
             traits = traits_of(statement)
             if traits is PLAIN:
                 continue
             if traits.refused is not None:
-                problems.append(Problem(origin, statement.line, traits.refused))
+                wrong(statement.line, traits.refused)
             if traits.control is not None or traits.foreign_keys is not None:
                 marked.append((statement, traits))
             outside = outside or (statement if traits.outside else None)
             atomic = atomic and traits.atomic
             changes = traits.session if changes in (None, "unknown") and traits.session else changes
     except ScriptError as error:
-        problems.append(Problem(origin, error.line, error.reason))
+        wrong(error.line, error.reason)
         return Script(whole, mark, 1, last, not transaction, off, atomic, changes, tuple(problems))
     words = {word for word, _, _ in directives}
     no_transaction = not transaction or "no-transaction" in words
     first, last, switched, wrapped = _unwrap(marked, last)
     if outside is not None and not no_transaction:
-        reason = (
-            f"{' '.join(outside.head[:3])} cannot run in a transaction: put the line -- dbmigrate: no-transaction at "
-            "the head of the file"
-        )
-        problems.append(Problem(origin, outside.line, reason))
+        remedy = "put the line -- dbmigrate: no-transaction at the head of the file"
+        wrong(outside.line, f"{' '.join(outside.head[:3])} cannot run in a transaction: {remedy}")
     if wrapped and no_transaction:
-        reason = "BEGIN ... COMMIT around a script that is marked no-transaction: keep one of the two"
-        problems.append(Problem(origin, marked[0][0].line, reason))
+        wrong(marked[0][0].line, "BEGIN ... COMMIT around a script that is marked no-transaction: keep one of the two")
     for statement, traits in marked:
         if first <= statement.ordinal <= last and traits.foreign_keys != "check":
-            problems.append(Problem(origin, statement.line, _misplaced(statement, traits)))
+            wrong(statement.line, _misplaced(statement, traits))
     off = switched or "foreign-keys=off" in words
     if off and no_transaction:
-        reason = "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two"
-        problems.append(Problem(origin, None, reason))
-    short = None if kept is None else tuple(kept)
-    return Script(whole, mark, first, last, no_transaction, off, atomic, changes, tuple(problems), short)
+        wrong(None, "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two")
+    return Script(whole, mark, first, last, no_transaction, off, atomic, changes, tuple(problems), kept)
 
 
 def _unwrap(marked: list[tuple[Statement, Traits]], last: int) -> tuple[int, int, bool, bool]:
@@ -277,10 +272,9 @@ def _wrong_directives(text: str, origin: str, directives: list[tuple[str, int, b
 
 
 def selected(text: str, grammar: Grammar, script: Script) -> Iterator[Statement]:
-    """Yield the statements of a script that are to run, in order."""
-    for statement in script.kept if script.kept is not None else statements(text, grammar):
-        if script.first <= statement.ordinal <= script.last:
-            yield statement
+    """Give the statements of a script that are to run, in order."""
+    found = statements(text, grammar) if script.kept is None else script.kept
+    return (statement for statement in found if script.first <= statement.ordinal <= script.last)
 
 
 def printable(text: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from dbmigrate.errors import SourceError
-from dbmigrate.layouts import layout as find_layout
+from dbmigrate.errors import ConfigurationError, SourceError
 from dbmigrate.layouts.folder import UNFIT, fits, open_folder
 from dbmigrate.model import Migration, TextBody
 from dbmigrate.plan import BASE
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from dbmigrate.model import Body
 
+LAYOUTS = ("native",)
+
 
 class Source(Protocol):
     """The port through which migrations come in. To write one, return them all, in history order."""
@@ -28,9 +30,8 @@ class Source(Protocol):
     def load(self) -> Sequence[Migration]:
         """Return every migration, in history order. Nothing else ever compares versions.
 
-        Read every up script once, to hash it, and keep none: `Body.read` reads it again when it runs; a down
-        script need not be read before that.
-        Raise SourceError with everything that is wrong at once; touch no database.
+        Read every up script once, to hash it, and keep none: `Body.read` reads it again when it runs; a down script
+        need not be read before that. Raise SourceError with everything that is wrong at once; touch no database.
         """
         ...
 
@@ -39,8 +40,8 @@ class Source(Protocol):
 class FilesystemSource:
     """A folder of migrations.
 
-    A relative path counts from the working directory at the time of the call. Links must stay
-    inside the folder. No file is kept open, and no text is kept: memory holds one script at a time.
+    A relative path counts from the working directory at the time of the call. Links must stay inside the folder. No
+    file is kept open, and no text is kept: memory holds one script at a time.
     """
 
     path: str | os.PathLike[str] = "migrations"
@@ -50,15 +51,18 @@ class FilesystemSource:
     def load(self) -> Sequence[Migration]:
         """Return the folder's migrations in the layout's order.
 
-        Raises SourceError with everything that is wrong with the folder at once: names, versions,
-        encodings.
+        Raises SourceError with everything that is wrong with the folder at once: names, versions, encodings.
         """
         return read_folder(Path(self.path), str(Path(self.path)), self.layout)
 
 
 def read_folder(node: Traversable, origin: str, layout: str) -> Sequence[Migration]:
     """Return the migrations of a folder, called `origin` in messages. Raises SourceError with all that is wrong."""
-    migrations, problems = find_layout(layout)(open_folder(node, origin))
+    if layout not in LAYOUTS:
+        raise ConfigurationError(f"there is no layout {layout!r}; there is: {', '.join(LAYOUTS)}")
+    read = import_module(f"dbmigrate.layouts.{layout}").read
+    found: tuple[list[Migration], list[Problem]] = read(open_folder(node, origin))
+    migrations, problems = found
     if problems:
         raise SourceError(problems)
     return migrations
@@ -77,8 +81,7 @@ class MemorySource:
     def load(self) -> Sequence[Migration]:
         """Return the migrations.
 
-        Raises SourceError with everything that is wrong at once: duplicate versions, text that
-        cannot be sent.
+        Raises SourceError with everything that is wrong at once: duplicate versions, text that cannot be sent.
         """
         problems: list[Problem] = []
         for m in self.migrations:
@@ -108,7 +111,8 @@ def sound(migrations: Sequence[Migration], problems: Iterable[Problem] = ()) -> 
     found, seen = list(problems), dict[str, Migration]()
     for m in migrations:
         reason = None
-        if wrong := [what for what in ("version", "name") if not fits(getattr(m, what))]:
+        if not fits(m.version) or not fits(m.name):
+            wrong = [what for what in ("version", "name") if not fits(getattr(m, what))]
             reason = f"the {' and the '.join(wrong)} {UNFIT}"
         elif m.version == BASE:
             reason = f"version {BASE} is the word for none of them. Change it"
@@ -125,8 +129,8 @@ def sound(migrations: Sequence[Migration], problems: Iterable[Problem] = ()) -> 
 def sql_migration(version: str, name: str, up: str, down: str | None = None) -> Migration:
     """Return a migration built from SQL text, for a MemorySource.
 
-    `version` is an opaque string; the source's order is the order of history. Nothing is checked
-    here: the source does so when it is loaded.
+    `version` is an opaque string; the source's order is the order of history. Nothing is checked here: the source does
+    so when it is loaded.
     """
     label = f"{version}_{name}"
     back = None if down is None else _text_body(f"{label}.down", down)

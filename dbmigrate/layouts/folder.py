@@ -48,9 +48,15 @@ class Entry(NamedTuple):
         """Return what is wrong with it."""
         return Problem(self.origin, None, reason)
 
-    def read(self) -> bytes:
-        """Return the bytes of a file, without a byte order mark."""
-        return self.parent.read(self.name).removeprefix(_MARK)
+    def read(self) -> tuple[bytes, str, str | None]:
+        """Return the bytes of a file without a byte order mark, the text in them, and why it cannot be used, if so."""
+        if self.defect is not None:
+            return b"", "", self.defect
+        try:
+            data = self.parent.read(self.name).removeprefix(_MARK)
+        except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
+            return b"", "", _unreadable(error)
+        return data, *decode(data)
 
     def entries(self) -> list[Entry]:
         """Return what is in a folder, as `Folder.entries` does."""
@@ -61,7 +67,6 @@ class Folder:
     """A folder of migrations, in a package or an archive: any Traversable."""
 
     def __init__(self, node: Traversable, origin: str) -> None:
-        """Take the folder, and what to call it in messages."""
         self._node, self.origin = node, _escaped(origin)
 
     def entries(self) -> list[Entry]:
@@ -108,22 +113,26 @@ class _Directory(Folder):
             self._path = os.path.join(os.getcwd(), self._path)  # noqa: PTH109, PTH118 - like scandir
             self._root = os.path.join(os.path.realpath(self._path), "")  # noqa: PTH118
         with os.scandir(self._path) as scan:
-            return [
-                Entry(item.name, self, is_folder=False)
-                if item.is_file(follow_symlinks=False)
-                else Entry(item.name, self, *_look(item, self._root))
-                for item in scan
-            ]
+            return [Entry(item.name, self, *_look(item, self._root)) for item in scan]
 
     def read(self, name: str) -> bytes:
-        return _read_file(f"{self._path}/{name}")
+        descriptor = os.open(f"{self._path}/{name}", _FLAGS)
+        try:
+            parts = [os.read(descriptor, _CHUNK)]
+            while len(parts[-1]) == _CHUNK:  # a file gives less only at its end
+                parts.append(os.read(descriptor, _CHUNK))
+            return b"".join(parts)
+        finally:
+            os.close(descriptor)
 
     def folder(self, name: str) -> Folder:
         return _Directory(Path(self._path, name), f"{self.origin}/{name}", self._root)
 
 
 def _look(item: os.DirEntry[str], root: str) -> tuple[bool, str | None]:
-    """Tell of what is not an ordinary file if it is a folder, and why it cannot be used."""
+    """Tell if it is a folder, and why it cannot be used, if so."""
+    if item.is_file(follow_symlinks=False):
+        return False, None
     if item.is_dir(follow_symlinks=False):
         return True, None
     if not item.is_symlink():
@@ -131,33 +140,10 @@ def _look(item: os.DirEntry[str], root: str) -> tuple[bool, str | None]:
     target = os.path.realpath(item.path)
     is_folder = os.path.isdir(target)  # noqa: PTH112 - like its neighbours
     if not target.startswith(root):
-        reason = "a symbolic link must stay inside the folder of migrations: put the file itself here"
-        return is_folder, reason
+        return is_folder, "a symbolic link must stay inside the folder of migrations: put the file itself here"
     if not is_folder and not os.path.isfile(target):  # noqa: PTH113 - it does not raise for loops
         return False, "a symbolic link to nothing that can be read: put the file itself here"
     return is_folder, None
-
-
-def _read_file(path: str) -> bytes:
-    descriptor = os.open(path, _FLAGS)
-    try:
-        parts = [os.read(descriptor, _CHUNK)]
-        while len(parts[-1]) == _CHUNK:  # a file gives less only at its end
-            parts.append(os.read(descriptor, _CHUNK))
-        return b"".join(parts)
-    finally:
-        os.close(descriptor)
-
-
-def text_of(entry: Entry) -> tuple[bytes, str, str | None]:
-    """Return the bytes of a file, the text in them, and why it cannot be used, if so."""
-    if entry.defect is not None:
-        return b"", "", entry.defect
-    try:
-        data = entry.read()
-    except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
-        return b"", "", _unreadable(error)
-    return data, *decode(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,18 +163,15 @@ class FileBody:
 
     def read(self) -> str:
         """Return the text. Raises SourceError if it cannot be read."""
-        _, text, defect = text_of(self.entry)
+        _, text, defect = self.entry.read()
         if defect is not None:
             raise SourceError([Problem(self.origin, None, defect)])
         return text
 
 
 def up_body(entry: Entry, problems: list[Problem], *, transaction: bool = True) -> FileBody:
-    """Read an up script once, to hash it and to see whether it is text; what is wrong is added to `problems`.
-
-    The text is not kept.
-    """
-    data, _, defect = text_of(entry)
+    """Read an up script once, to hash it and to see whether it is text, and keep none of it."""
+    data, _, defect = entry.read()
     if defect is None and is_blank(data):
         defect = "there is no statement in it: write one, or delete the file"
     if defect is not None:

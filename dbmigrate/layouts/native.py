@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import re
 import tomllib
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbmigrate.errors import SourceError
-from dbmigrate.layouts.folder import UNFIT, down_body, fits, text_of, unreadable, up_body
+from dbmigrate.layouts.folder import UNFIT, down_body, fits, unreadable, up_body
 from dbmigrate.model import Migration
 from dbmigrate.python import bodies
 
@@ -147,26 +148,24 @@ def _run_in_transaction(entry: Entry, problems: list[Problem]) -> bool:
     Diesel takes a file without that key for false and one that does not parse for true; both surprise, so both are
     problems here.
     """
-    _, text, defect = text_of(entry)
+    _, text, defect = entry.read()
     try:
         value = tomllib.loads(text).get("run_in_transaction")
     except (ValueError, RecursionError) as error:
         value, defect = None, f"not TOML: {error}"
     if isinstance(value, bool):
         return value
-    reason = defect or "say run_in_transaction = true or false, or delete the file"
-    problems.append(entry.problem(reason))
+    problems.append(entry.problem(defect or "say run_in_transaction = true or false, or delete the file"))
     return True
 
 
 def _put_together(pieces: list[_Piece], problems: list[Problem]) -> Migration | None:
     """Return the migration that the pieces of one version make up, or say why they make up none."""
-    first, last = pieces[0], pieces[-1]
-    if len(pieces) == 1 and first.up is not None:
-        return Migration(first.version, first.name, first.up, first.down)
-    up, down = (last, first) if first.kind == _DOWN else (first, last)
-    kinds = sorted(piece.kind for piece in pieces)
-    if kinds == [_DOWN, _UP] and up.up is not None and (up.version, up.name) == (down.version, down.name):
+    pieces.sort(key=attrgetter("kind"))  # down, single, up, folder
+    kinds = [piece.kind for piece in pieces]
+    down, up = pieces[0], pieces[-1]
+    is_pair = kinds == [_DOWN, _UP] and (up.version, up.name) == (down.version, down.name)
+    if up.up is not None and (is_pair or len(pieces) == 1):
         return Migration(up.version, up.name, up.up, down.down)
     entries = sorted((piece.entry for piece in pieces), key=lambda entry: entry.name)
     if set(kinds) == {_DOWN}:
@@ -174,7 +173,7 @@ def _put_together(pieces: list[_Piece], problems: list[Problem]) -> Migration | 
         problems += [entry.problem(reason) for entry in entries]
     elif len(pieces) > 1:  # else it is a folder, and it is known what is wrong in it
         names = " and ".join(repr(entry.name) for entry in entries)
-        reason = f"version {int(first.version)} is there twice: {names}. Rename one of them"
+        reason = f"version {int(up.version)} is there twice: {names}. Rename one of them"
         if kinds == [_DOWN, _UP]:
             reason = f"up and down script have different names: {names}. Rename one of them"
         elif kinds == [_DOWN, _SINGLE]:
