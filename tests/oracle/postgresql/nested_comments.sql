@@ -1,0 +1,9 @@
+/* one ; /* two ' " $$ ; */ still one ; */ CREATE TABLE t (a int, b int); -- it's; "fine" $$
+INSERT INTO t VALUES (3-/* ; */-2, 5 *-1); --;
+INSERT INTO t VALUES (7 /* /* */ ; */ - -- ;
+  1, 2); /**/ /***/ /* // **/
+INSERT INTO t SELECT 4/*;*/+/*'*/4, 1--1;
+;
+/*/ */ INSERT INTO t VALUES (9, length('/* not a comment */; --'))
+  RETURNING a, '--;';
+/* the last /* one */ */
