@@ -24,6 +24,10 @@ _SHORT, _FEW = 2048, 16  # characters and statements
 _WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME"}
 _BEFORE_TARGET = {"INTO", "FROM", "TABLE", "IF", "EXISTS", "ONLY", "OR", "IGNORE", "REPLACE"}
 _DIRECTIVES = ("no-transaction", "foreign-keys=off")
+_LOOKING = (
+    "between the statements of a migration that is no transaction dbmigrate writes its journal, and this would be told "
+    "of that: ask inside a procedure or a BEGIN NOT ATOMIC block, or give data a migration of their own"
+)
 #: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart, nested ones too).
 _NOTHING = re.compile(rb"(?:\s|--[^\n]*+|/\*(?!M?!)[^*]*+\*++(?:[^/*][^*]*+\*++)*/|;)*")
 
@@ -45,6 +49,8 @@ class Traits:
     commits_before: bool = False
     #: It may leave part of its effect behind when the server reports an error.
     partial: bool = False
+    #: It asks what the statement just before it did.
+    looks_back: bool = False
     #: It switches SQLite's foreign keys, or checks them.
     foreign_keys: Literal["on", "off", "check"] | None = None
     #: Why it cannot run in a migration, and what to do instead.
@@ -181,6 +187,7 @@ def inspect(
     marked: list[tuple[Statement, Traits]] = []
     atomic, changes, last, off = True, False, 0, False
     outside: Statement | None = None
+    looking: Statement | None = None
     kept: list[Statement] | None = [] if len(text) <= _SHORT else None
     try:
         for statement in statements(text, grammar):
@@ -198,6 +205,7 @@ def inspect(
             if traits.control is not None or traits.foreign_keys is not None:
                 marked.append((statement, traits))
             outside = outside or (statement if traits.outside else None)
+            looking = looking or (statement if traits.looks_back else None)
             atomic = atomic and traits.atomic
             changes = changes or traits.session is not None
         mark = fingerprint(text, grammar)
@@ -212,6 +220,8 @@ def inspect(
             "the head of the file"
         )
         problems.append(Problem(origin, outside.line, reason))
+    if looking is not None and (no_transaction or not atomic):
+        problems.append(Problem(origin, looking.line, _LOOKING))
     if wrapped and no_transaction:
         reason = "BEGIN ... COMMIT around a script that is marked no-transaction: keep one of the two"
         problems.append(Problem(origin, marked[0][0].line, reason))
