@@ -10,3 +10,4 @@ INSERT INTO a$b$c SELECT d$$+1,$a$;$a$ FROM a$b$c WHERE d$$ = 4;
 INSERT INTO a$b$c VALUES (7, $$$$), (8, $a$$$a$), (9, $A$ $a$ ; $A$), (10, $$
 two
 lines; $$);
+CREATE TABLE bare AS SELECT $$;$$ AS a, $a$;$$;$a$ AS b, $é$ $a$;'$é$ AS c, 'a$$;' AS d, E'$$;\'' AS "$$;";
