@@ -101,7 +101,8 @@ def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], 
     end = "" if bare else f"(?!{re.escape(delimiter)})"
     start, more = f"{end}[{grammar.letters}]", f"{end}[{LETTER}0-9$]"
     dollar = rf"\$(?:[{LETTER}][{LETTER}0-9]*+)?+\$"
-    within = rf"{more}|(?<=[0-9])\.(?!\.)|(?<=[eE])[+\-](?=[0-9])"
+    inner = "" if grammar.dollar_quotes else "$"  # or it opens a quote, behind a number
+    within = rf"{end}[{LETTER}0-9{inner}]|(?<=[0-9])\.(?!\.)|(?<=[eE])[+\-](?=[0-9])"
     every = "|".join(
         [
             rf"(?P<space>[{_SPACE}]++)",
@@ -121,7 +122,7 @@ def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], 
     exact = re.compile(every, re.DOTALL)
     if not bare:
         return exact, exact
-    plain = rf",.=<>+%|&~!?:@^]++|[{grammar.letters}0-9][{LETTER}0-9$]*+(?!')"
+    plain = rf",.=<>+%|&~!?:@^]++|[{grammar.letters}][{LETTER}0-9$]*+(?!')|[0-9][{LETTER}0-9{inner}]*+(?!')"
     return exact, re.compile(rf"(?P<run>(?:[{plain})(?:[{_SPACE}{plain}){{0,400}})|{every}", re.DOTALL)
 
 

@@ -26,6 +26,10 @@ _SHORT, _FEW = 2048, 16  # characters and statements
 _WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME"}
 _BEFORE_TARGET = {"INTO", "FROM", "TABLE", "IF", "EXISTS", "ONLY", "OR", "IGNORE", "REPLACE"}
 _DIRECTIVES = ("no-transaction", "foreign-keys=off")
+_LOOKING = (
+    "between the statements of a migration that is no transaction dbmigrate writes its journal, and this would be told "
+    "of that: ask inside a procedure or a BEGIN NOT ATOMIC block, or give data a migration of their own"
+)
 #: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart, nested ones too).
 _NOTHING = re.compile(rb"(?:\s|--[^\n]*+|/\*(?!M?!)[^*]*+\*++(?:[^/*][^*]*+\*++)*/|;)*")
 
@@ -47,6 +51,8 @@ class Traits:
     commits_before: bool = False
     #: It may leave part of its effect behind when the server reports an error.
     partial: bool = False
+    #: It asks what the statement just before it did.
+    looks_back: bool = False
     #: It switches SQLite's foreign keys, or checks them.
     foreign_keys: Literal["on", "off", "check"] | None = None
     #: Why it cannot run in a migration, and what to do instead.
@@ -186,6 +192,7 @@ def inspect(
     atomic, last, off = True, 0, False
     changes: Literal["set", "lost", "unknown"] | None = None
     outside: Statement | None = None
+    looking: Statement | None = None
     kept: tuple[Statement, ...] | None = () if len(text) <= _SHORT else None
     try:
         for statement in statements(text, grammar):
@@ -203,6 +210,7 @@ def inspect(
             if traits.control is not None or traits.foreign_keys is not None:
                 marked.append((statement, traits))
             outside = outside or (statement if traits.outside else None)
+            looking = looking or (statement if traits.looks_back else None)
             atomic = atomic and traits.atomic
             changes = traits.session if changes in (None, "unknown") and traits.session else changes
     except ScriptError as error:
@@ -214,6 +222,8 @@ def inspect(
     if outside is not None and not no_transaction:
         remedy = "put the line -- dbmigrate: no-transaction at the head of the file"
         wrong(outside.line, f"{' '.join(outside.head[:3])} cannot run in a transaction: {remedy}")
+    if looking is not None and (no_transaction or not atomic):
+        wrong(looking.line, _LOOKING)
     if wrapped and no_transaction:
         wrong(marked[0][0].line, "BEGIN ... COMMIT around a script that is marked no-transaction: keep one of the two")
     for statement, traits in marked:

@@ -114,6 +114,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         elif kind in chosen:
             wanted.append(kind)
     result |= servers.start(wanted)
+    running = [kind for kind in wanted if not isinstance(result[kind], str)]
+    servers.install_missing_clients([*running, *({"sqlite"} & chosen)])
     config.stash[_SERVERS] = result
     missing = [f"{kind}: {server}" for kind, server in result.items() if kind in chosen and isinstance(server, str)]
     listed = _listed()
@@ -678,12 +680,12 @@ FROM ns
 UNION ALL
 SELECT belongs_to, format(
     'relation %s kind=%s owner=%s persistence=%s options=%s acl=%s rls=%s,%s replica_identity=%s'
-    ' partition_by=%s bound=%s parents=%s comment=%s definition=%s',
+    ' partition_by=%s bound=%s parents=%s populated=%s comment=%s definition=%s',
     full_name, relkind, relowner::regrole, relpersistence, reloptions, relacl,
     relrowsecurity, relforcerowsecurity, relreplident,
     CASE WHEN relkind = 'p' THEN pg_get_partkeydef(oid) END, pg_get_expr(relpartbound, oid),
     ARRAY(SELECT inhparent::regclass FROM pg_inherits WHERE inhrelid = rel.oid ORDER BY inhseqno),
-    obj_description(oid, 'pg_class'),
+    relispopulated, obj_description(oid, 'pg_class'),
     CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) END)
 FROM rel WHERE relkind NOT IN ('i', 'I', 't')
 UNION ALL
@@ -750,6 +752,30 @@ FROM pg_type t JOIN ns ON ns.oid = typnamespace
 WHERE typtype IN ('d', 'e', 'r') AND NOT EXISTS (
     SELECT FROM from_extension e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid)
 UNION ALL
+SELECT '', format('%s is %s', pg_describe_object(classoid, objoid, objsubid), definition)
+FROM (
+    SELECT 'pg_operator'::regclass AS classoid, oid AS objoid, 0 AS objsubid,
+        format('%s commutator=%s negator=%s restrict=%s join=%s merges=%s hashes=%s', oprcode, oprcom::regoperator,
+               oprnegate::regoperator, oprrest, oprjoin, oprcanmerge, oprcanhash) AS definition
+    FROM pg_operator
+    UNION ALL
+    SELECT 'pg_cast'::regclass, oid, 0, format('%s %s %s', castfunc::regprocedure, castcontext, castmethod) FROM pg_cast
+    UNION ALL
+    SELECT 'pg_ts_config'::regclass, c.oid, 0, format('parsed by %s', prsname)
+    FROM pg_ts_config c JOIN pg_ts_parser p ON p.oid = cfgparser
+    UNION ALL
+    SELECT 'pg_collation'::regclass, oid, 0,
+        format('%s %s %s deterministic=%s', collprovider, collcollate, collctype, collisdeterministic)
+    FROM pg_collation
+    UNION ALL
+    -- Comments on what has no line of its own with a place for them.
+    SELECT classoid, objoid, objsubid, format('described as %L', description) FROM pg_description
+    WHERE classoid::regclass::text IN ('pg_catalog.pg_cast', 'pg_catalog.pg_operator', 'pg_catalog.pg_policy',
+        'pg_catalog.pg_rewrite', 'pg_catalog.pg_statistic_ext', 'pg_catalog.pg_ts_config', 'pg_catalog.pg_collation')
+) AS more
+WHERE objoid >= 16384 AND NOT EXISTS (
+    SELECT FROM from_extension e WHERE e.classid = more.classoid AND e.objid = more.objoid)
+UNION ALL
 SELECT extname, format('extension %s %s in %s', extname, extversion, extnamespace::regnamespace)
 FROM pg_extension WHERE extname <> 'plpgsql'
 UNION ALL
@@ -810,6 +836,8 @@ def _mariadb_schema(database: Database) -> _Lines:
             # The next number of a table depends on what was rolled back, and the database's own
             # name must not make a difference.
             text = re.sub(r" AUTO_INCREMENT=\d+", "", text).replace(f"`{database.name}`.", "")
+            if column > 1:  # what runs later does so in the mode in which it was made
+                text += f" sql_mode={shown[0][1]}"
             if kind == "EVENT":  # one without a start gets the time when it was made
                 text = re.sub(r" STARTS '[^']*'", "", text)
             lines.append((belongs_to, f"{kind.lower()} {name}: {text}"))

@@ -66,6 +66,13 @@ USER: Final = "dbmigrate"
 
 _PACKAGES: Final[Mapping[Kind, str]] = {"postgresql": "postgresql", "mariadb": "mariadb-server"}
 
+#: The database's own client program, by its names, and Debian's package that has it.
+_CLIENTS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "sqlite": (("sqlite3",), "sqlite3"),
+    "postgresql": (("psql",), "postgresql-client"),
+    "mariadb": (("mariadb", "mysql"), "mariadb-client"),
+}
+
 # Dozens of processes may run at once for each of several test workers.
 _CONNECTIONS: Final = 500
 
@@ -624,14 +631,37 @@ def install_missing(kinds: Iterable[Kind]) -> str:
         missing.remove("mariadb")
     if not missing or os.geteuid() != 0 or not shutil.which("apt-get"):
         return ""
-    packages = [_PACKAGES[kind] for kind in missing]
+    if problem := _install([_PACKAGES[kind] for kind in missing]):
+        return f", and apt-get could not install it: {problem}"
+    return ""
+
+
+def _install(packages: list[str]) -> str:
+    """The last words of apt-get, if it failed."""
     with _no_service_starts():
         # The lists may be empty or old, and only a failure tells.
         if _apt_get("install", *packages):
             _apt_get("update")
-            if problem := _apt_get("install", *packages):
-                return f", and apt-get could not install it: {problem}"
+            return _apt_get("install", *packages)
     return ""
+
+
+def find_client(kind: str) -> Path | None:
+    """The client program of a kind of database, "sqlite" included."""
+    names = _CLIENTS[kind][0]
+    # A server's own folder may hold its client, and nothing else of it be on the PATH.
+    folders = _folders(*(map(str, _postgresql_folders()) if kind == "postgresql" else ("/usr/bin",)))
+    for candidate in (folder / name for name in names for folder in folders):
+        if os.access(candidate, os.X_OK) and (kind != "mariadb" or _is_mariadb(candidate)):
+            return candidate
+    return None
+
+
+def install_missing_clients(kinds: Iterable[str]) -> None:
+    """Install Debian's packages for clients that are missing, where we are allowed to."""
+    missing = [_CLIENTS[kind][1] for kind in kinds if find_client(kind) is None]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        _install(missing)  # a client that is still missing is named by the tests that want it
 
 
 def _is_installed(kind: Kind) -> bool:

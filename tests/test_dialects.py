@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dbmigrate import MemorySource, Migrator, SourceError, sql_migration
 from dbmigrate.dialects import mysql, postgresql, sqlite
 from dbmigrate.scanner import statements
 from dbmigrate.script import PLAIN, Traits
@@ -366,6 +367,50 @@ def test_mariadb_session(text: str, session: str) -> None:
 
 
 @each("""
+INSERT INTO a VALUES (ROW_COUNT())
+SET @a = row_count ()
+SELECT ROW_COUNT() INTO @a
+SELECT @a := ROW_COUNT()
+CALL p(ROW_COUNT())
+GET DIAGNOSTICS @a = ROW_COUNT
+""")
+def test_mariadb_looks_back(text: str) -> None:
+    """MariaDB: what keeps what the server says of the statement before it."""
+    assert traits(text, mysql.DIALECT).looks_back
+
+
+@each("""
+INSERT INTO a VALUES (LAST_INSERT_ID(), FOUND_ROWS())
+INSERT INTO a VALUES ('ROW_COUNT()', `ROW_COUNT`, row_counted) -- ROW_COUNT()
+SELECT ROW_COUNT()
+CREATE PROCEDURE p() SET @a = ROW_COUNT()
+BEGIN NOT ATOMIC DELETE FROM a; SET @a = ROW_COUNT(); END
+""")
+def test_mariadb_does_not_look_back(text: str) -> None:
+    """MariaDB: the journal does not change what these find, or nobody reads it."""
+    assert not traits(text, mysql.DIALECT).looks_back
+
+
+def test_mariadb_looks_back_in_data(mariadb: Database) -> None:
+    """In a transaction nothing of ours stands between a statement and the one that asks about it."""
+    first = sql_migration("1", "tables", "CREATE TABLE a (b INT); CREATE TABLE seen (n INT)")
+    text = "INSERT INTO a VALUES (1), (2), (3); INSERT INTO seen VALUES (ROW_COUNT()); SET @n = ROW_COUNT();"
+    second = sql_migration("2", "data", text + "INSERT INTO seen VALUES (@n)")
+    Migrator(mariadb.url, MemorySource([first, second])).upgrade()
+
+    assert [(1,), (3,)] == sorted(mariadb.query("SELECT n FROM seen"))
+
+
+def test_mariadb_looks_back_at_the_journal(mariadb: Database) -> None:
+    """What would be told of our journal is refused before anything runs."""
+    text = "CREATE TABLE a (b INT);\nUPDATE a SET b = 1;\nINSERT INTO a VALUES (ROW_COUNT());"
+    with pytest.raises(SourceError, match=r"(?s)1_mixed.*:3:.*journal"):
+        Migrator(mariadb.url, MemorySource([sql_migration("1", "mixed", text)])).upgrade()
+
+    assert [] == mariadb.tables()
+
+
+@each("""
 SELECT RELEASE_LOCK('a')
 DO RELEASE_ALL_LOCKS()
 LOCK TABLES a WRITE
@@ -373,6 +418,7 @@ FLUSH TABLES WITH READ LOCK
 SET NAMES latin1
 SET CHARACTER SET latin1
 SET character_set_client = 'koi8r'
+SET TRANSACTION ISOLATION LEVEL SERIALIZABLE
 SET sql_mode = 'ANSI_QUOTES'
 SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')
 SET sql_mode = ORACLE
@@ -390,6 +436,7 @@ def test_mariadb_refused(text: str) -> None:
 /*!40014 SET UNIQUE_CHECKS=0 */
 /*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */
 SET @mode = 'ORACLE'
+SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
 """)
 def test_mariadb_dumps(text: str) -> None:
     """MariaDB: the settings around a dump are not refused."""

@@ -172,7 +172,7 @@ def test_fold_refuses_an_unknown_action() -> None:
     """An action of a newer dbmigrate is an error that says to upgrade, not something to pass over."""
     accepted = linked(records("1u")[0], Record(2, "1", "m1", "stamp"))
 
-    with pytest.raises(LedgerError, match=r"record 2 \(1_m1\) has the action 'accept'.*Upgrade dbmigrate"):
+    with pytest.raises(LedgerError, match=r"record 2 \(1_m1\) has the action 'stamp'.*Upgrade dbmigrate"):
         fold([*records("1u"), accepted])
 
 

@@ -184,6 +184,8 @@ IN_POSTGRESQL: dict[str, Case] = {
     "dollars": ("", "SELECT $$;'$$, $a$ $$ ; $b$ $a$, $é_1$;$é_1$", ";", "SELECT 1"),
     "dollars in names": ("", "SELECT a$b$, c$b$", ";", "SELECT 1"),
     "dollars behind numbers": ("", "PREPARE p AS SELECT $1, $2", ";", "SELECT 1"),
+    "a quote behind a number": ("", "SELECT 1$a$;$a$, $1$$;'$$, 1e5$b$;$b$, a1$a$b$", ";", "SELECT 1"),
+    "a quote behind a number in a long one": ("", "SELECT 1,2,3,4,5,6,7, 10$a$;$a$", ";", "SELECT 1"),
     "tags differ in case": ("", "SELECT $a$ $A$ ; $a$", ";", "SELECT 1"),
     "comments nest": ("/* ' /* ; */ ; */", "SELECT 1", " /*/**/;*/;"),
     "operators end at a comment": ("", "SELECT 2 */*;*/ 3 +--;\n 4 @-/* ; */ 5", ";", "SELECT 1"),

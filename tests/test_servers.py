@@ -628,6 +628,7 @@ from tests import servers
 servers._folders = lambda *_: []
 servers._postgresql_folders = lambda: []
 servers.install_missing = lambda _: ""
+servers.install_missing_clients = lambda _: None
 """
 
 

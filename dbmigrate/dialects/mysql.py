@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from dbmigrate.dialects.base import Dialect, rows, scalar, send
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.errors import ConfigurationError
+from dbmigrate.scanner import tokens
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ _WHOLE = {
     *("DEFINER", "ALGORITHM", "SEQUENCE", "SQL"),
 }
 _LOCK_FUNCTIONS = re.compile(r"RELEASE_(?:ALL_)?LOCKS?", re.IGNORECASE)
+_ROW_COUNT = re.compile(r"\bROW_COUNT\b", re.IGNORECASE)
+#: What is in these is about their own statements.
+_BLOCKS = {"CREATE", "ALTER", "BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR"}
 _UNKNOWN = Traits(atomic=False, partial=True, session="unknown")
 _BEGIN, _COMMIT, _OTHER = Traits(control="begin"), Traits(control="commit"), Traits(control="other")
 _SET, _LOST, _CALLS = Traits(session="set"), Traits(session="lost"), Traits(session="unknown")
@@ -48,6 +53,10 @@ _CHARSET = Traits(
 _QUOTES = Traits(
     refused="ANSI_QUOTES and NO_BACKSLASH_ESCAPES change what a quote means, and this file could not be cut into "
     "statements for certain: leave it out"
+)
+_NEXT_TRANSACTION = Traits(
+    refused="it is about the next transaction, and one is open already, with dbmigrate's own rows in it: write "
+    "SET SESSION TRANSACTION, or leave it out"
 )
 _DML = {
     "INSERT",
@@ -79,7 +88,13 @@ class MySQL(Dialect):
     time_type = "DATETIME(6)"
     table_options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
 
-    def traits(self, statement: Statement) -> Traits:  # noqa: C901, PLR0912 - a table of words
+    def traits(self, statement: Statement) -> Traits:
+        """Judge a statement by its first words, and by whether it asks for ROW_COUNT and keeps the answer."""
+        found = self._traits(statement)
+        shown = statement.head[0] == "SELECT" and found.session != "lost" and ":=" not in statement.text
+        return replace(found, looks_back=True) if not shown and _looks_back(statement) else found
+
+    def _traits(self, statement: Statement) -> Traits:  # noqa: C901, PLR0912 - a table of words
         """Judge a statement by its first words: what is not known to be DML commits."""
         head = statement.head
         first, second = head[0], head[1] if len(head) > 1 else ""
@@ -237,9 +252,17 @@ class MySQL(Dialect):
         return sum(len(line) + 1 for line in lines)
 
 
+def _looks_back(statement: Statement) -> bool:
+    if statement.head[0] in _BLOCKS or not _ROW_COUNT.search(statement.text):
+        return False
+    return any(kind == "word" and word.upper() == "ROW_COUNT" for kind, word, _ in tokens(statement.text, MYSQL))
+
+
 def _setting(statement: Statement) -> Traits:
     if statement.head[1:2] == ("STATEMENT",):
         return _UNKNOWN  # any statement can follow
+    if statement.head[1:2] == ("TRANSACTION",):
+        return _NEXT_TRANSACTION
     upper = statement.text.upper()
     if "AUTOCOMMIT" in upper:
         return _OTHER

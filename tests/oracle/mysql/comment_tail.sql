@@ -1,0 +1,6 @@
+CREATE TABLE t (a INT);
+INSERT INTO t VALUES (1) -- the last; one
+  ;
+/* and ; 'tail */
+# that's; all
+-- '

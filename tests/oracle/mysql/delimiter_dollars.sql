@@ -1,0 +1,9 @@
+DELIMITER $$
+CREATE TABLE t$1 (a$ INT, `$` VARCHAR(9))$$
+CREATE TRIGGER tr BEFORE INSERT ON t$1 FOR EACH ROW
+BEGIN
+    IF NEW.a$ > 1 THEN SET NEW.`$` = 'big;'; ELSEIF NEW.a$ = 1 THEN SET NEW.`$` = '$$'; ELSE SET NEW.`$` = NULL; END IF;
+END$$
+INSERT INTO t$1 (a$) VALUES (1), (2), (0)$$ INSERT INTO t$1 VALUES (3, "$$")$$
+delimiter ;
+INSERT INTO t$1 (a$) VALUES (4);

@@ -1,0 +1,13 @@
+CREATE TABLE t (a INT, b VARCHAR(50));
+DELIMITER //
+CREATE PROCEDURE fill(IN n INT)
+BEGIN
+    DECLARE i INT DEFAULT 0;
+    WHILE i < n DO
+        INSERT INTO t VALUES (i, 'in; between');
+        SET i = i + 1;
+    END WHILE;
+END//
+CREATE FUNCTION half(n INT) RETURNS INT DETERMINISTIC RETURN n DIV 2 //
+DELIMITER ;
+CALL fill(3); INSERT INTO t VALUES (half(9), 'half//'), (8 / 2 / 2, '//');

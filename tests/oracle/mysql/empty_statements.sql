@@ -1,0 +1,5 @@
+CREATE TABLE t (a INT);
+INSERT INTO t VALUES (1);
+ /* ; */ ; -- ;
+INSERT INTO t VALUES (2)
+;

@@ -1,0 +1,7 @@
+-- As pg_dump and people write it
+BEGIN;
+CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, a text);
+INSERT INTO t (a) VALUES ('in; between');
+SAVEPOINT s; INSERT INTO t (a) VALUES ('gone'); ROLLBACK TO SAVEPOINT s; RELEASE SAVEPOINT s;
+INSERT INTO t (a) VALUES ('COMMIT;');
+COMMIT;

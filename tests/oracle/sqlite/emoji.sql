@@ -1,0 +1,3 @@
+CREATE TABLE 🐘 ("ключ;" TEXT, 日本 TEXT DEFAULT '本;', été INT);
+INSERT INTO 🐘 VALUES ('👩‍👩‍👧;', '𝒳', 1); INSERT INTO 🐘 (été) VALUES (2);
+CREATE TRIGGER ärger AFTER UPDATE ON 🐘 BEGIN INSERT INTO 🐘 (日本) VALUES ('♥;'); END; UPDATE 🐘 SET été = 3 WHERE été = 2;

@@ -1,0 +1,9 @@
+-- As .dump writes it
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE child (id INTEGER PRIMARY KEY, parent INT REFERENCES parents (id));
+INSERT INTO child VALUES (1, 7);
+CREATE TABLE parents (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT);
+INSERT INTO parents VALUES (7, 'COMMIT;');
+SAVEPOINT "s;"; INSERT INTO parents (name) VALUES ('gone'); ROLLBACK TO "s;"; RELEASE "s;";
+COMMIT;
