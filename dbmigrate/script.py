@@ -199,14 +199,11 @@ def inspect(
             last = statement.ordinal
             if kept is not None:
                 kept = (*kept, statement) if len(kept) < _FEW else None
-            if statement.head[0] in _WRITES and _target(statement) in ours:
-                reason = f"{statement.head[0]} on the ledger: only dbmigrate writes to it; to read it is fine"
-                wrong(statement.line, reason)
             traits = traits_of(statement)
+            for reason in _refusals(statement, traits, ours):
+                wrong(statement.line, reason)
             if traits is PLAIN:
                 continue
-            if traits.refused is not None:
-                wrong(statement.line, traits.refused)
             if traits.control is not None or traits.foreign_keys is not None:
                 marked.append((statement, traits))
             outside = outside or (statement if traits.outside else None)
@@ -233,6 +230,13 @@ def inspect(
     if off and no_transaction:
         wrong(None, "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two")
     return Script(whole, mark, first, last, no_transaction, off, atomic, changes, tuple(problems), kept)
+
+
+def _refusals(statement: Statement, traits: Traits, ours: set[str]) -> Iterator[str]:
+    if statement.head[0] in _WRITES and _target(statement) in ours:
+        yield f"{statement.head[0]} on the ledger: only dbmigrate writes to it; to read it is fine"
+    if traits.refused is not None:
+        yield traits.refused
 
 
 def _unwrap(marked: list[tuple[Statement, Traits]], last: int) -> tuple[int, int, bool, bool]:
