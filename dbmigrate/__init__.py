@@ -40,6 +40,7 @@ from dbmigrate.model import StepStarted as StepStarted
 from dbmigrate.model import Unfinished as Unfinished
 from dbmigrate.model import Waiting as Waiting
 from dbmigrate.python import python_migration as python_migration
+from dbmigrate.script import Problem as Problem
 from dbmigrate.source import FilesystemSource as FilesystemSource
 from dbmigrate.source import MemorySource as MemorySource
 from dbmigrate.source import Source as Source
