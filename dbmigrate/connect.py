@@ -21,7 +21,7 @@ from dbmigrate.errors import ConfigurationError, LedgerConflict, MigrationError
 from dbmigrate.run import PATIENCE, wait_for, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from dbmigrate.run import Run
 
@@ -99,7 +99,8 @@ def session(run: Run) -> Generator[None]:
         wait_for(run, lambda: dialect.join(connection))
     elif dialect.is_disposable(connection):
         connection.detach()  # so that closing it closes the session
-    with dialect.session(connection, settings.acquire_timeout):
+    beside = dialect.lock_beside if dialect.begin_is_the_lock and not run.ledger.transactional else _no_lock
+    with dialect.session(connection, settings.acquire_timeout), beside(connection) as try_lock_beside:
         dialect.check(connection)
         for sql in limits:
             send(connection, sql)
@@ -109,6 +110,7 @@ def session(run: Run) -> Generator[None]:
         key = dialect.lock_key(run.ledger.schema, run.ledger.table)
         if not dialect.begin_is_the_lock:
             wait_for(run, lambda: dialect.try_lock(connection, key), lambda: dialect.holder(connection, key))
+        wait_for(run, try_lock_beside)
         try:
             run.head = run.ledger.head(connection)
             if run.head == 0:
@@ -118,6 +120,11 @@ def session(run: Run) -> Generator[None]:
             if not (dialect.begin_is_the_lock or run.is_lost):
                 with suppress(DBAPIError):  # the session ends next, and the lock with it
                     dialect.unlock(connection, key)
+
+
+@contextmanager
+def _no_lock(_: Connection) -> Generator[Callable[[], bool]]:
+    yield lambda: True
 
 
 def _create(run: Run) -> None:

@@ -161,6 +161,14 @@ class Dialect:
         """Give the lock back."""
         raise NotImplementedError
 
+    def lock_beside(self, connection: Connection) -> AbstractContextManager[Callable[[], bool]]:
+        """Give what tries to take a lock beside the database; it is given back at the end.
+
+        For where BEGIN is the lock, and the ledger is not in the database: between two transactions nothing else keeps
+        others out.
+        """
+        raise NotImplementedError
+
     def holder(self, connection: Connection, key: str) -> str | None:  # noqa: ARG002
         """Describe the session that holds the lock, where the database tells."""
         return None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,16 @@ class SQLite(Dialect):
             if autocommit is not None:
                 raw.autocommit = autocommit  # type: ignore[attr-defined,unused-ignore]
 
+    @contextmanager
+    def lock_beside(self, connection: Connection) -> Generator[Callable[[], bool]]:
+        """Lock a second, empty database beside the file; it dies with the process. In memory nobody else is there."""
+        path = next((row[2] for row in rows(connection, "PRAGMA database_list") if row[1] == "main"), "")
+        if not path:
+            yield lambda: True
+            return
+        with closing(sqlite3.connect(f"{path}-dbmigrate", timeout=0, isolation_level=None)) as lock:
+            yield partial(_lock, lock)
+
     def begin(self, connection: Connection) -> bool:
         """Take the write lock."""
         return _unless_busy(connection, self.begin_sql)
@@ -204,6 +215,16 @@ def _raw(connection: Connection) -> Any:  # noqa: ANN401 - sqlite3.Connection or
 
 def _is_busy(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (_BUSY, _LOCKED)
+
+
+def _lock(lock: sqlite3.Connection) -> bool:
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in (_BUSY, _LOCKED):
+            return False
+        raise
+    return True
 
 
 def _unless_busy(connection: Connection, sql: str) -> bool:
