@@ -21,6 +21,7 @@ _FLOORS: Final = [
     {"plan", "source", "layouts", "ledger", "dialects", "python"},
     {"run", "connect", "journal", "execute", "survey"},
     {"migrator", "dbmigrate"},
+    {"testing"},
 ]
 _TREES: Final = {
     ".".join(path.relative_to(_ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_bytes())

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import sqlalchemy
-from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 from dbmigrate import (
     HistoryError,
-    LedgerConflict,
     LedgerError,
     MemorySource,
     MigrationFailed,
     Migrator,
-    Record,
+    StepStarted,
     TargetError,
     sql_migration,
 )
+from examples.json_ledger.json_ledger import JsonLedger
+from examples.own_table_ledger.own_table_ledger import OwnTable
 from tests.processes import run_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import sqlalchemy
+
+    from dbmigrate import Event, Record
     from tests.conftest import Database
 
 SOURCE = MemorySource(
@@ -39,61 +41,6 @@ SOURCE = MemorySource(
 )
 
 
-@dataclass(frozen=True)
-class Versions:
-    """A table of what is applied now, as many have it: version and name, in order."""
-
-    def read(self, connection: sqlalchemy.Connection) -> Sequence[Record]:
-        """Make up the records."""
-        if not sqlalchemy.inspect(connection).has_table("versions"):
-            return []
-        rows = connection.execute(text("SELECT version, name FROM versions ORDER BY place"))
-        return [Record(place, version, name, "up") for place, (version, name) in enumerate(rows, 1)]
-
-    def create(self, connection: sqlalchemy.Connection) -> None:
-        """Make the table."""
-        columns = "place INTEGER NOT NULL UNIQUE, version VARCHAR(100) PRIMARY KEY, name VARCHAR(100)"
-        connection.execute(text(f"CREATE TABLE IF NOT EXISTS versions ({columns})"))
-
-    def append(self, connection: sqlalchemy.Connection, record: Record) -> None:
-        """Keep what a record amounts to."""
-        values = {"place": record.seq, "version": record.version, "name": record.name}
-        if record.action in ("up", "baseline", "resolve_applied"):
-            try:
-                connection.execute(text("INSERT INTO versions VALUES (:place, :version, :name)"), values)
-            except IntegrityError as error:
-                raise LedgerConflict(f"{record} is there already") from error
-        elif record.action in ("down", "resolve_unapplied"):
-            connection.execute(text("DELETE FROM versions WHERE version = :version"), values)
-        else:
-            raise LedgerError(f"a table of versions cannot keep {record.action}: mark no migration no-transaction")
-
-
-@dataclass(frozen=True)
-class JsonFile:
-    """Records in a file, each made once: outside the database."""
-
-    path: Path
-    transactional = False
-
-    def read(self, connection: sqlalchemy.Connection) -> Sequence[Record]:  # noqa: ARG002
-        """Read all files."""
-        files = sorted(self.path.glob("*.json"))
-        return [Record(**{"down_sql": None} | json.loads(file.read_text())) for file in files]
-
-    def create(self, connection: sqlalchemy.Connection) -> None:  # noqa: ARG002
-        """Make the folder."""
-        self.path.mkdir(exist_ok=True)
-
-    def append(self, connection: sqlalchemy.Connection, record: Record) -> None:  # noqa: ARG002
-        """Make the file of a seq, if nobody has."""
-        try:
-            with (self.path / f"{record.seq:06}.json").open("x") as file:
-                json.dump(asdict(record) | {"started_at": None, "finished_at": None}, file)
-        except FileExistsError as error:
-            raise LedgerConflict(f"{record.seq} is taken") from error
-
-
 def names(migrator: Migrator) -> list[str]:
     """Return what is applied."""
     return [entry.name for entry in migrator.status().applied]
@@ -103,12 +50,12 @@ def names(migrator: Migrator) -> list[str]:
 def test_a_table_of_the_users_own_shape(request: pytest.FixtureRequest, kind: str) -> None:
     """Every verb works over a ledger that keeps only what is applied now; its row commits with the step."""
     database: Database = request.getfixturevalue(kind)
-    migrator = Migrator(database.url, SOURCE, ledger=Versions())
+    migrator = Migrator(database.url, SOURCE, ledger=OwnTable())
 
     assert names(migrator) == []
     assert len(migrator.upgrade().outcomes) == 3
     assert not migrator.upgrade()
-    assert sorted(database.tables()) == ["a", "b", "versions"]
+    assert sorted(database.tables()) == ["a", "b", "installed"]
     migrator.downgrade(steps=2)
     assert names(migrator) == ["a"]
     migrator.upgrade()
@@ -124,10 +71,10 @@ def test_a_failed_step_leaves_no_row(sqlite: Database) -> None:
     bad = MemorySource([*SOURCE.migrations, sql_migration("4", "d", "INSERT INTO nope VALUES (1)")])
 
     with pytest.raises(MigrationFailed) as caught:
-        Migrator(sqlite.url, bad, ledger=Versions()).upgrade()
+        Migrator(sqlite.url, bad, ledger=OwnTable()).upgrade()
 
     assert caught.value.rolled_back
-    assert sqlite.query("SELECT version FROM versions ORDER BY place") == [("1",), ("2",), ("3",)]
+    assert sqlite.query("SELECT version FROM installed ORDER BY place") == [("1",), ("2",), ("3",)]
 
 
 def test_what_a_ledger_cannot_keep_is_said_before_anything_runs(postgresql: Database) -> None:
@@ -135,31 +82,31 @@ def test_what_a_ledger_cannot_keep_is_said_before_anything_runs(postgresql: Data
     source = MemorySource([sql_migration("1", "a", "-- no-transaction\nCREATE TABLE a (x INTEGER)")])
 
     with pytest.raises(LedgerError, match="cannot keep begin_up"):
-        Migrator(postgresql.url, source, ledger=Versions()).upgrade()
+        Migrator(postgresql.url, source, ledger=OwnTable()).upgrade()
 
-    assert postgresql.tables() == ["versions"]
+    assert postgresql.tables() == ["installed"]
 
 
 def test_a_ledger_of_files(database: Database, tmp_path: Path) -> None:
     """Outside the database: the begin is recorded before, the end behind the transaction."""
-    migrator = Migrator(database.url, SOURCE, ledger=JsonFile(tmp_path / "ledger"))
+    migrator = Migrator(database.url, SOURCE, ledger=JsonLedger(tmp_path / "ledger"))
 
     assert len(migrator.upgrade().outcomes) == 3
     assert not migrator.upgrade()
     migrator.verify()
     assert sorted(database.tables()) == ["a", "b"]
-    actions = [record.action for record in JsonFile(tmp_path / "ledger").read(None)]  # type: ignore[arg-type]
+    actions = [record.action for record in JsonLedger(tmp_path / "ledger").read(None)]  # type: ignore[arg-type]
     assert actions == ["begin_up", "up"] * 3
     migrator.downgrade(to="base")
     assert database.tables() == []
-    assert not Migrator(database.url, SOURCE, ledger=JsonFile(tmp_path / "ledger")).status().applied
+    assert not Migrator(database.url, SOURCE, ledger=JsonLedger(tmp_path / "ledger")).status().applied
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_failed_step_is_closed_outside(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> None:
     """What the database rolled back entirely can simply run again."""
     database: Database = request.getfixturevalue(kind)
-    ledger = JsonFile(tmp_path / "ledger")
+    ledger = JsonLedger(tmp_path / "ledger")
     bad = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER); INSERT INTO nope VALUES (1)")])
 
     with pytest.raises(MigrationFailed) as caught:
@@ -172,7 +119,7 @@ def test_a_failed_step_is_closed_outside(request: pytest.FixtureRequest, kind: s
 
 def test_a_failed_ddl_step_is_in_doubt_without_a_journal(mariadb: Database, tmp_path: Path) -> None:
     """Nobody knows how far it came: a person says what is true of the whole."""
-    ledger = JsonFile(tmp_path / "ledger")
+    ledger = JsonLedger(tmp_path / "ledger")
     bad = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER); INSERT INTO nope VALUES (1)")])
     migrator = Migrator(mariadb.url, bad, ledger=ledger)
 
@@ -197,7 +144,7 @@ class _Call:
     folder: str
 
     def __call__(self, engine: sqlalchemy.Engine) -> None:
-        Migrator(engine, SOURCE, ledger=JsonFile(Path(self.folder))).upgrade()
+        Migrator(engine, SOURCE, ledger=JsonLedger(Path(self.folder))).upgrade()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -210,7 +157,7 @@ def test_killed_at_every_boundary(request: pytest.FixtureRequest, kind: str, tmp
         for name in database.tables():
             database.execute(f"DROP TABLE {name}")
         killed = run_until(boundary, database.url, _Call(str(folder)))
-        migrator = Migrator(database.url, SOURCE, ledger=JsonFile(folder))
+        migrator = Migrator(database.url, SOURCE, ledger=JsonLedger(folder))
         try:
             migrator.upgrade()
         except HistoryError as error:
@@ -229,10 +176,31 @@ def test_killed_at_every_boundary(request: pytest.FixtureRequest, kind: str, tmp
     assert boundary > 10
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_running_step_is_not_taken_for_an_interrupted_one(
+    request: pytest.FixtureRequest, kind: str, tmp_path: Path
+) -> None:
+    """Whoever comes while it runs waits, also where the only lock is a transaction."""
+    database: Database = request.getfixturevalue(kind)
+    ledger, second = JsonLedger(tmp_path / "ledger"), list[bool]()
+    thread = threading.Thread(
+        target=lambda: second.append(bool(Migrator(database.url, SOURCE, ledger=ledger).upgrade()))
+    )
+
+    def start(event: Event) -> None:
+        if isinstance(event, StepStarted) and thread.ident is None:
+            thread.start()
+            time.sleep(0.3)
+
+    assert len(Migrator(database.url, SOURCE, ledger=ledger, on_event=start).upgrade().outcomes) == 3
+    thread.join()
+    assert second == [False]
+
+
 def test_errors_of_a_ledger_are_ledger_errors(sqlite: Database) -> None:
     """Whatever it raises, with what it was about."""
 
-    class Broken(Versions):
+    class Broken(OwnTable):
         def read(self, connection: sqlalchemy.Connection) -> Sequence[Record]:  # noqa: ARG002
             raise KeyError("nope")
 

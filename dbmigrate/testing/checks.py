@@ -1,0 +1,51 @@
+"""What the contract suites have in common: to run them, and to say what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from unittest import SkipTest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `check` found: the tests that passed, and those that had nothing to test, each with the reason."""
+
+    passed: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def check(contract: Callable[[], object]) -> Checked:
+    """Run every test of a contract, each on one of its own, and return which passed; for use without a framework.
+
+    `contract` is the class, or a function that makes one. Raises an ExceptionGroup of all that failed, each with a
+    note that names its test.
+    """
+    passed, skipped, failed = list[str](), list[tuple[str, str]](), list[Exception]()
+    for name in (name for name in dir(contract()) if name.startswith("test_")):
+        try:
+            getattr(contract(), name)()
+        except SkipTest as reason:
+            skipped.append((name, str(reason)))
+        except Exception as error:  # noqa: BLE001 - it is raised below, with all the others
+            error.add_note(f"in {name}")
+            failed.append(error)
+        else:
+            passed.append(name)
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} of {len(failed) + len(passed)} tests of a contract failed", failed)
+    return Checked(tuple(passed), tuple(skipped))
+
+
+def require(condition: object, message: str) -> None:
+    """Not `assert`, which can be switched off."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def named(error: BaseException) -> str:
+    """Return an error with its type."""
+    return f"{type(error).__name__}: {error}"
