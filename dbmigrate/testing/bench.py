@@ -72,13 +72,19 @@ class Bench:
         with self._session() as connection:
             try:
                 yield connection
-                until = monotonic() + _PATIENCE
-                while not self.dialect.commit(connection):
-                    require(monotonic() < until, f"a reader was in the way for {_PATIENCE:g} s")
-                    sleep(0.01)
+                self._commit(connection)
             except BaseException:
                 self.dialect.rollback(connection)
                 raise
+
+    def _commit(self, connection: Connection) -> None:
+        until = monotonic() + _PATIENCE
+        try:
+            while not self.dialect.commit(connection):
+                require(monotonic() < until, f"a reader was in the way for {_PATIENCE:g} s")
+                sleep(0.01)
+        except DBAPIError as error:
+            raise AssertionError(f"the transaction cannot be committed: {error.orig}") from error
 
     @contextmanager
     def rolled_back(self) -> Generator[Connection]:
