@@ -43,13 +43,27 @@ class LedgerBusyError(LedgerError):
 class Ledger(Protocol):
     """The port through which the record of what happened is kept.
 
-    To write one: `read` returns all records in order of `seq` and never writes; `create` is safe when several create
-    at once; `append` claims `record.seq`, in the transaction that is open on the connection, or raises LedgerConflict.
-    None of them commits, or rolls back. A ledger that keeps only what is applied now makes up its records (seq 1, 2,
-    3, ...; no chain) when it is read. One that is not in the migrated database has an attribute `transactional` that
-    is False: the begin of each step is then recorded before, and its end behind its transaction.
+    To write one:
 
-    `dbmigrate.testing.LedgerContract` tests one. Without a journal an interrupted step can only be resolved whole.
+    1. `read` returns all records in order of `seq`, and none where there is no ledger yet; an error in an open
+       transaction would spoil it, so ask first whether there is a table. One that keeps only what is applied now makes
+       up its records (action `up`, seq rising in order of application, no `chain`).
+    2. `create` makes it, and does nothing where it is. Where somebody else is just doing so it may raise
+       LedgerConflict, and is called again.
+    3. `append` claims `record.seq`, which is above all that `read` returns, or raises LedgerConflict: a unique key, or
+       a file that can be made only once. That is the fence behind "exactly once".
+    4. What it cannot keep it refuses with a LedgerError, and nothing runs. It needs `up`, `down` and `baseline`;
+       `begin_up`, `begin_down`, `resolve_applied` and `resolve_unapplied` for steps that are no transaction, `accept`
+       for edits. Besides `seq`, `version` and `action` every field may be lost: it is None then, and a name "".
+    5. None of them commits or rolls back: the transaction that is open on the connection is not theirs. A Migrator
+       opens it by a statement, over a connection in autocommit, so `connection.in_transaction()` tells nothing.
+    6. If it is not in the migrated database, say `transactional = False`: the begin of each step is then recorded
+       before it, and its end behind its transaction, so it must keep both.
+    7. Be a value, as a frozen dataclass is: it is used from any thread.
+    8. Run `dbmigrate.testing.LedgerContract` over it. `examples/own_table_ledger` and `examples/json_ledger` are whole
+       ones.
+
+    There is no journal but in a TableLedger, so an interrupted step can only be resolved whole.
     """
 
     def read(self, connection: Connection) -> Sequence[Record]:

@@ -62,10 +62,12 @@ class _Value:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values, ready for JSON.
+        """Return it as plain values: dict, list, str, int, float, bool and None, ready for JSON.
 
-        `format` is 1 as long as keys are only added. `type` names the class, times are ISO 8601 in UTC, `seconds` are
-        seconds; scripts and down scripts are left out.
+        Its keys are `format`, `type` and the names of its fields. `format` is 1 as long as keys are only added: one
+        that is taken away, renamed or given another meaning makes it 2. `type` names the class, also of each value
+        inside. Times are ISO 8601 in UTC, and `seconds` are seconds. A finding also has its `message`, for people,
+        whose words may change; a status has `is_current`. No script, URL or password is in it.
         """
         return {"format": 1, **_plain(self)}
 
@@ -96,7 +98,7 @@ class _Named(_Value):
 
 @dataclass(frozen=True, slots=True)
 class Migration(_Named):
-    """One versioned change of a schema."""
+    """One versioned change of a schema. As a dictionary: `version` and `name`, without the scripts."""
 
     up: Body = field(repr=False)
     #: None: it cannot be taken back.
@@ -105,7 +107,10 @@ class Migration(_Named):
 
 @dataclass(frozen=True, slots=True)
 class Record(_Value):
-    """One row of the ledger. Rows are inserted, never updated or deleted."""
+    """One row of the ledger. Rows are inserted, never updated or deleted.
+
+    What a ledger does not keep is None. As a dictionary it has all columns but `down_sql`.
+    """
 
     #: 1, 2, 3, ...: as the primary key it is what makes "exactly once" true.
     seq: int
@@ -154,7 +159,7 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Finding(_Named):
-    """A disagreement between source and ledger."""
+    """A disagreement between source and ledger. Its type says which; `str` of it says what to do."""
 
     #: What it is, and what to do about it.
     advice: ClassVar[str] = ""
@@ -230,7 +235,7 @@ class Unfinished(Finding):
 
 @dataclass(frozen=True, slots=True)
 class Step(_Value):
-    """One migration in one direction."""
+    """One migration in one direction. As a dictionary: without what is known of its script."""
 
     migration: Migration
     direction: Direction
@@ -252,7 +257,7 @@ class Step(_Value):
 
 @dataclass(frozen=True, slots=True)
 class Plan(_Value):
-    """The steps that would run, decided in advance. Making one writes nothing."""
+    """The steps that would run, decided in advance, in that order. Making one writes nothing; it may be empty."""
 
     steps: tuple[Step, ...]
     #: The ledger's last `seq` that it was made from; apply() refuses the plan once that has moved.
@@ -268,17 +273,23 @@ class Plan(_Value):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(_Value):
-    """A step that ran to its end and is in the ledger."""
+    """A step that ran to its end and is in the ledger. There is none of a step that failed."""
 
     step: Step
+    #: What the ledger says of it, without the down script.
     record: Record
+    #: How many of its script ran; of a resumed step all, of one in Python 1.
     statements: int
+    #: Wall time of the step: of one in a transaction without its COMMIT, of a resumed one since it was resumed.
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Report(_Value):
-    """What happened: the steps that ran and are recorded, in order."""
+    """What happened: the steps that ran and are committed and recorded, in order; also after a failure.
+
+    It is false if there were none.
+    """
 
     outcomes: tuple[Outcome, ...] = ()
     #: Wall time of the whole call, waiting included.
@@ -306,7 +317,7 @@ class StatusEntry(_Named):
 
 @dataclass(frozen=True, slots=True)
 class Status(_Value):
-    """Every migration that source or ledger knows, in history order."""
+    """Every migration that source or ledger knows, in the source's order, at one moment."""
 
     entries: tuple[StatusEntry, ...]
     findings: tuple[Finding, ...]
@@ -331,22 +342,35 @@ class Status(_Value):
 
 @dataclass(frozen=True, slots=True)
 class Waiting(_Value):
-    """Event: another migrator is in the way; said at once, and about once in 10 seconds."""
+    """Event: another migrator is in the way; said at once, and about once in 10 seconds.
 
+    Also what `wait_until_current` waits for.
+    """
+
+    #: How long it has been so.
     seconds: float
+    #: Who or what that is, for people; None where the database does not tell.
     holder: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class StepStarted(_Value):
-    """Event: a step is about to run. Raising from `on_event` here fails the step before its first statement."""
+    """Event: a step is about to run. Raising from `on_event` here fails the step before its first statement.
+
+    It is said again if the step was rolled back because of another migrator, and starts anew. Of a step that fails
+    there is no further event: the call raises.
+    """
 
     step: Step
 
 
 @dataclass(frozen=True, slots=True)
 class StatementFinished(_Value):
-    """Event: a statement of a step ran; in a transaction it is not committed yet."""
+    """Event: a statement of a step ran; in a transaction it is not committed yet.
+
+    They come in the order of the script, between the start of their step and its end; of a step in Python there is
+    one. Raising from `on_event` here fails the step.
+    """
 
     step: Step
     #: Its number in the script, and the number of the last one to run.
@@ -357,7 +381,10 @@ class StatementFinished(_Value):
 
 @dataclass(frozen=True, slots=True)
 class StepFinished(_Value):
-    """Event: a step ran and is committed. Raising from `on_event` here stops the run behind it."""
+    """Event: a step ran and is committed. Raising from `on_event` here stops the run behind it.
+
+    Where several steps commit together, theirs come behind that commit, in order.
+    """
 
     outcome: Outcome
 

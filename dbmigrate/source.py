@@ -25,7 +25,20 @@ LAYOUTS = ("native",)
 
 
 class Source(Protocol):
-    """The port through which migrations come in. To write one, return them all, in history order."""
+    """The port through which migrations come in.
+
+    To write one:
+
+    1. Return all of them, as a list or tuple, in the order of history. Versions are opaque strings, unique, and with
+       the names 1 to 255 printable characters.
+    2. Give each scripts: `sql_migration` and `python_migration` make them in memory. Scripts that are elsewhere are
+       a `Body` of your own, which reads its text when it is asked, and keeps none.
+    3. Raise SourceError for what is wrong, with a Problem for each thing: where it is, and what to do about it.
+       `MemorySource(migrations).load()` finds what is wrong with versions, names and texts.
+    4. Be a value, as a frozen dataclass is: it is loaded anew in each call, from any thread. One that can be pickled
+       lets a Migrator be pickled.
+    5. Run `dbmigrate.testing.SourceContract` over it. `examples/archive_source` is a whole one.
+    """
 
     def load(self) -> Sequence[Migration]:
         """Return every migration, in history order. Nothing else ever compares versions.

@@ -1,0 +1,282 @@
+"""The examples do what they say: as programs, and as parts that were copied."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from dbmigrate import MemorySource, MigrationFailed, Migrator, SourceError, StepStarted, sql_migration
+from examples.archive_source.archive_source import ArchiveSource
+from examples.json_ledger.json_ledger import JsonLedger
+from examples.opentelemetry.spans import traced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from dbmigrate import Event
+    from tests.conftest import Database
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+#: What each prints when it is run, and when it is run again.
+PROGRAMS = {
+    "archive_source": (["applied 1_users", "applied 2_email"], ["nothing to do"]),
+    "json_ledger": (
+        ["applied 1_users", "000001.json begin_up", "000002.json up"],
+        ["nothing to do", "000001.json begin_up", "000002.json up"],
+    ),
+    "own_table_ledger": (["applied 1_users", "1 1 users"], ["nothing to do", "1 1 users"]),
+    "opentelemetry": (["migration 1_users up statement statement", "migration 2_email up statement", "upgrade"],) * 2,
+}
+
+
+def test_all_examples_are_tried() -> None:
+    """Each has a folder; the quickstart is tried with the README."""
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {*PROGRAMS, "quickstart"}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_example_runs_by_its_command(tmp_path: Path, name: str) -> None:
+    """The command that its README names, from a checkout."""
+    copy = shutil.copytree(EXAMPLES / name, tmp_path / "examples" / name, ignore=shutil.ignore_patterns("app.db*"))
+    command = re.search(r"^python (\S+)$", (copy / "README.md").read_text(), re.MULTILINE)
+    assert command is not None
+
+    for expected in PROGRAMS[name]:
+        run = subprocess.run([sys.executable, command[1]], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert expected == run.stdout.splitlines()
+
+
+# The archive
+
+
+def archive(path: Path, *members: tuple[str | ZipInfo, str | bytes]) -> ArchiveSource:
+    """Write an archive, and return the source that reads it."""
+    with ZipFile(path, "w", ZIP_DEFLATED) as file:
+        for name, text in members:
+            file.writestr(name, text)
+    return ArchiveSource(path)
+
+
+def refused(source: ArchiveSource) -> list[str]:
+    """Return what is wrong, without the path of the archive."""
+    with pytest.raises(SourceError) as caught:
+        source.load()
+    return [f"{problem.origin.rpartition('.zip')[2]}: {problem.reason}" for problem in caught.value.problems]
+
+
+def test_an_archive_is_read_in_order_of_its_numbers(sqlite: Database, tmp_path: Path) -> None:
+    """Other files in it are passed over, and what ran can be taken back."""
+    source = archive(
+        tmp_path / "m.zip",
+        ("10_b.up.sql", "ALTER TABLE a ADD COLUMN y"),
+        ("README.md", "no"),
+        ("2_a.up.sql", "\ufeffCREATE TABLE a (x)"),
+        ("2_a.down.sql", "DROP TABLE a"),
+        ("10_b.down.sql", "ALTER TABLE a DROP COLUMN y"),
+    )
+    migrator = Migrator(sqlite.url, source)
+
+    assert [str(outcome.step) for outcome in migrator.upgrade().outcomes] == ["2_a up", "10_b up"]
+    migrator.verify()
+    assert [str(outcome.step) for outcome in migrator.downgrade(to="base").outcomes] == ["10_b down", "2_a down"]
+
+
+def test_an_archive_tells_all_that_is_wrong(tmp_path: Path) -> None:
+    """Names that lead elsewhere, links, bombs, what is not text: at once, and nothing is written anywhere."""
+    link = ZipInfo("4_link.up.sql")
+    link.external_attr = 0o120777 << 16
+    source = archive(
+        tmp_path / "m.zip",
+        ("../1_out.up.sql", "SELECT 1"),
+        ("/2_root.up.sql", "SELECT 1"),
+        ("folder/3_in.up.sql", "SELECT 1"),
+        (link, "/etc/passwd"),
+        ("5_bomb.up.sql", " " * (1 << 20) + ";"),
+        ("6_bytes.up.sql", b"\xff\xfe"),
+        ("7_orphan.down.sql", "SELECT 1"),
+        ("8_blank.up.sql", "-- nothing"),
+    )
+
+    found = refused(source)
+
+    where = "call it <number>_<name>.up.sql or .down.sql, in no folder"
+    assert found[:4] == [
+        *(f"/{name}: {where}" for name in ("../1_out.up.sql", "/2_root.up.sql", "folder/3_in.up.sql")),
+        "/4_link.up.sql: it is a symbolic link: put the file itself into the archive",
+    ]
+    assert found[4] == "/5_bomb.up.sql: cannot be read: more than 1048576 bytes when it is unpacked"
+    assert found[5].startswith("/6_bytes.up.sql: cannot be read: 'utf-8' codec can't decode")
+    assert found[6:] == [
+        "/7_orphan.down.sql: a down script without its up script",
+        "/8_blank.up.sql: there is no statement in it",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["m.zip"]
+
+
+def test_an_archive_with_a_member_twice(tmp_path: Path) -> None:
+    """A zip can have that, and which one counts depends on who reads it."""
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        source = archive(tmp_path / "m.zip", ("1_a.up.sql", "SELECT 1"), ("1_a.up.sql", "SELECT 2"))
+
+    assert refused(source) == ["/1_a.up.sql: it is in the archive twice"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no", None])
+def test_an_archive_that_is_none(tmp_path: Path, damage: bytes | None) -> None:
+    """Or is not there, or ends too early."""
+    source = ArchiveSource(tmp_path / "m.zip")
+    if damage is not None:
+        source.archive.write_bytes(damage)
+
+    (found,) = refused(source)
+
+    assert found.startswith(": cannot be read: ")
+
+
+def test_an_archive_with_damage_inside(tmp_path: Path) -> None:
+    """The sum of a member is checked when it is read."""
+    source = archive(tmp_path / "m.zip", ("1_a.up.sql", "SELECT 'some text that is long enough to be compressed'"))
+    data = bytearray(source.archive.read_bytes())
+    data[50] ^= 0xFF
+    source.archive.write_bytes(data)
+
+    (found,) = refused(source)
+
+    assert found.startswith("/1_a.up.sql: cannot be read: ")
+
+
+def test_an_archive_that_is_replaced_meanwhile(sqlite: Database, tmp_path: Path) -> None:
+    """What runs is what was looked at, or nothing."""
+    source = archive(tmp_path / "m.zip", ("1_a.up.sql", "CREATE TABLE a (x)"))
+
+    def replace(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            archive(tmp_path / "m.zip", ("1_a.up.sql", "CREATE TABLE b (x)"))
+
+    with pytest.raises(SourceError, match="the file changed while it was in use"):
+        Migrator(sqlite.url, source, on_event=replace).upgrade()
+
+    assert sqlite.tables() == ["dbmigrate_ledger"]
+
+
+# The ledger of files
+
+
+def test_a_record_that_cannot_be_read_is_named(sqlite: Database, tmp_path: Path) -> None:
+    """Nothing runs over a ledger that was damaged."""
+    ledger = JsonLedger(tmp_path / "ledger")
+    migrator = Migrator(sqlite.url, MemorySource([sql_migration("1", "a", "CREATE TABLE a (x)")]), ledger=ledger)
+    migrator.upgrade()
+    (ledger.folder / "000002.json").write_text("{")
+
+    with pytest.raises(Exception, match=r"000002\.json is not a record of dbmigrate: JSONDecodeError"):
+        migrator.upgrade()
+
+    assert sorted(path.name for path in ledger.folder.iterdir()) == ["000001.json", "000002.json"]
+
+
+# Spans
+
+
+def exported(call: Callable[[Callable[[Event], None]], object]) -> list[ReadableSpan]:
+    """Make a call with events turned into spans; return those that ended, in that order."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with traced(provider.get_tracer("test"), "call") as on_event:
+        call(on_event)
+    return list(exporter.get_finished_spans())
+
+
+def test_spans_of_a_call(database: Database) -> None:
+    """A span for the call, one in it for each step, and an event of that for each statement."""
+    source = MemorySource(
+        [
+            sql_migration("1", "a", "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)"),
+            sql_migration("2", "b", "INSERT INTO a VALUES (2)"),
+        ]
+    )
+
+    first, second, call = exported(lambda on_event: Migrator(database.url, source, on_event=on_event).upgrade())
+
+    assert [span.name for span in (first, second, call)] == ["migration 1_a up", "migration 2_b up", "call"]
+    assert call.context is not None
+    assert {span.parent and span.parent.span_id for span in (first, second)} == {call.context.span_id}
+    assert [event.name for event in first.events] == ["statement"] * 2
+    assert [event.attributes and event.attributes["ordinal"] for event in first.events] == [1, 2]
+    assert dict(second.attributes or {}) == {
+        "dbmigrate.version": "2",
+        "dbmigrate.name": "b",
+        "dbmigrate.direction": "up",
+        "dbmigrate.transactional": True,
+        "dbmigrate.seq": second.attributes and second.attributes["dbmigrate.seq"],
+    }
+    assert [span.status.status_code.name for span in (first, second, call)] == ["OK", "OK", "UNSET"]
+
+
+def test_spans_of_a_failure(sqlite: Database) -> None:
+    """The step that failed and the call end with the error; the step before it is well."""
+    source = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x)"), sql_migration("2", "b", "SELEC")])
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    with pytest.raises(MigrationFailed), traced(provider.get_tracer("test"), "call") as on_event:
+        Migrator(sqlite.url, source, on_event=on_event).upgrade()
+
+    spans = exporter.get_finished_spans()
+    assert [(span.name, span.status.status_code.name) for span in spans] == [
+        ("migration 1_a up", "OK"),
+        ("migration 2_b up", "ERROR"),
+        ("call", "ERROR"),
+    ]
+    assert "2_b up: statement 1 failed" in (spans[1].status.description or "")
+    assert [event.name for event in spans[1].events] == ["exception"]
+
+
+def test_spans_of_steps_that_commit_together(sqlite: Database) -> None:
+    """All of them are open until the one commit."""
+    source = MemorySource(
+        [sql_migration("1", "a", "CREATE TABLE a (x)"), sql_migration("2", "b", "CREATE TABLE b (x)")]
+    )
+
+    spans = exported(lambda on_event: Migrator(sqlite.url, source, transaction="all", on_event=on_event).upgrade())
+
+    assert [span.name for span in spans] == ["migration 1_a up", "migration 2_b up", "call"]
+    assert (spans[0].end_time or 0) > (spans[1].start_time or 0)
+
+
+def test_waiting_is_an_event_of_the_call(postgresql: Database) -> None:
+    """Who is in the way is said there."""
+    source = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER)")])
+    spans: list[ReadableSpan] = []
+    thread = threading.Thread(
+        target=lambda: spans.extend(
+            exported(lambda on_event: Migrator(postgresql.url, source, on_event=on_event).upgrade())
+        )
+    )
+
+    def start(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            thread.start()
+            time.sleep(0.5)
+
+    Migrator(postgresql.url, source, on_event=start).upgrade()
+    thread.join()
+
+    (call,) = spans
+    assert [event.name for event in call.events] == ["waiting"]
+    assert call.events[0].attributes is not None
+    assert "process" in str(call.events[0].attributes["holder"])
