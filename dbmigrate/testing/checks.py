@@ -46,6 +46,11 @@ def require(condition: object, message: str) -> None:
         raise AssertionError(message)
 
 
+def is_a(value: object, *kinds: type) -> bool:
+    """Tell whether a value is what its type says: a type is a promise, too."""
+    return isinstance(value, kinds)
+
+
 def named(error: BaseException) -> str:
     """Return an error with its type."""
     return f"{type(error).__name__}: {error}"

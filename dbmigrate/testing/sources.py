@@ -15,7 +15,7 @@ from dbmigrate.migrator import Migrator
 from dbmigrate.model import Migration
 from dbmigrate.script import checksum, decode
 from dbmigrate.source import sound
-from dbmigrate.testing.checks import named, require
+from dbmigrate.testing.checks import is_a, named, require
 
 if TYPE_CHECKING:
     from dbmigrate.model import Body
@@ -36,12 +36,10 @@ class SourceContract:
     def test_load_returns_migrations(self) -> None:
         """They come as a sequence, which can be gone through more than once."""
         migrations = self.make().load()
-        loaded: object = migrations
-        is_sequence = isinstance(loaded, Sequence) and not isinstance(loaded, str | bytes)
-        require(is_sequence, f"load() must return a list or a tuple, not a {type(loaded).__name__}")
-        for one in migrations:
-            found: object = one
-            require(isinstance(found, Migration), f"load() must return Migrations, not a {type(found).__name__}")
+        is_sequence = is_a(migrations, Sequence) and not is_a(migrations, str, bytes)
+        require(is_sequence, f"load() must return a list or a tuple, not a {type(migrations).__name__}")
+        for m in migrations:
+            require(is_a(m, Migration), f"load() must return Migrations, not a {type(m).__name__}")
         require(len(migrations) > 1, "make() must return a source of at least two migrations")
         require(any(m.down for m in migrations), "make() must return a source with a way back for one migration")
 
@@ -64,7 +62,7 @@ class SourceContract:
         """`read` returns the same text each time, and text that can be sent to a database."""
         for body in self._bodies():
             text = body.read()
-            require(isinstance(text, str), f"{body.origin}: read() must return str, not {type(text).__name__}")
+            require(is_a(text, str), f"{body.origin}: read() must return str, not {type(text).__name__}")
             require(text == body.read(), f"{body.origin}: read() gave another text the second time")
             defect = decode(text.encode(errors="surrogatepass"))[1]
             require(defect is None, f"{body.origin}: load() must raise SourceError for such a text: {defect}")
@@ -79,10 +77,9 @@ class SourceContract:
     def test_scripts_say_what_they_are(self) -> None:
         """Each has an origin to call it by in messages, and says if it must not run in a transaction."""
         for body in self._bodies():
-            origin: object = body.origin
-            transaction: object = body.transaction
-            require(isinstance(origin, str) and origin and origin.isprintable(), f"{origin!r} is no origin")
-            require(isinstance(transaction, bool), f"{origin}: transaction must be a bool, not {transaction!r}")
+            origin, transaction = body.origin, body.transaction
+            require(is_a(origin, str) and origin and origin.isprintable(), f"{origin!r} is no origin")
+            require(is_a(transaction, bool), f"{origin}: transaction must be a bool, not {transaction!r}")
 
     def test_no_database_is_touched(self) -> None:
         """Loading and reading connect to none, as far as SQLAlchemy knows."""
