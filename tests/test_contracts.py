@@ -48,8 +48,9 @@ class TestTableLedger(OnDatabase):
         return TableLedger()
 
 
+@pytest.mark.kinds("sqlite", "mariadb")
 class TestJsonLedger(OnDatabase):
-    """The example outside the database."""
+    """The example outside the database; PostgreSQL is no different to it."""
 
     def make(self) -> Ledger:
         """Return one in a folder that does not exist."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dbmigrate import (
+    ConfigurationError,
     HistoryError,
     LedgerError,
     MemorySource,
@@ -195,6 +196,16 @@ def test_a_running_step_is_not_taken_for_an_interrupted_one(
     assert len(Migrator(database.url, SOURCE, ledger=ledger, on_event=start).upgrade().outcomes) == 3
     thread.join()
     assert second == [False]
+
+
+def test_a_lock_that_cannot_be_taken(sqlite: Database, tmp_path: Path) -> None:
+    """Whatever is in its place is named, and nothing runs."""
+    Path(f"{sqlite.name}-dbmigrate").write_text("not a database, and long enough to be looked at as one")
+
+    with pytest.raises(ConfigurationError, match="cannot be taken: file is not a database"):
+        Migrator(sqlite.url, SOURCE, ledger=JsonLedger(tmp_path / "ledger")).upgrade()
+
+    assert sqlite.tables() == []
 
 
 def test_errors_of_a_ledger_are_ledger_errors(sqlite: Database) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dbmigrate.dialects.base import Dialect, StepError, rows, scalar, send
 from dbmigrate.dialects.sqlite_grammar import SQLITE
+from dbmigrate.errors import ConfigurationError
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
@@ -220,10 +221,10 @@ def _is_busy(error: DBAPIError) -> bool:
 def _lock(lock: sqlite3.Connection) -> bool:
     try:
         lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in (_BUSY, _LOCKED):
             return False
-        raise
+        raise ConfigurationError(f"the lock beside the database cannot be taken: {error}. Nothing was run") from error
     return True
 
 
