@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -449,7 +450,7 @@ def _check_database(database: object) -> None:
 
 
 def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:
-    """Raise what it means that somebody else was faster, unless there is patience left to plan again."""
+    """Raise what it means that somebody else was faster, unless there is patience left to plan again; then pause."""
     if fixed:
         raise _stale(run) from None
     if not run.dialect.waits:
@@ -457,6 +458,7 @@ def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:
         raise MigrationInProgress(reason, holder=None, report=Report()) from conflict
     if run.patience == 0:
         raise conflict
+    time.sleep(min(0.02 * 2 ** (PATIENCE - run.patience), 1.0) * random.uniform(0.5, 1.5))  # noqa: S311 - spreads them
 
 
 def _stale(run: Run) -> StalePlan:
