@@ -47,6 +47,7 @@ from dbmigrate.model import (
     Unfinished,
     Waiting,
 )
+from dbmigrate.printing import printer
 from dbmigrate.run import PATIENCE, REMIND, Run, Settings, append, log, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
 from dbmigrate.survey import Survey, checked, fingerprint_of, look
@@ -153,8 +154,8 @@ class Migrator(Settings):
 
         Reads only: no lock, no write, not even the ledger table. Raises SourceError, LedgerError, ConfigurationError.
         """
-        survey = self._look()
-        return planning.make_status(survey.migrations, survey.history, survey.findings, self.allow)
+        with self._looking() as (_, survey):
+            return planning.make_status(survey.migrations, survey.history, survey.findings, self.allow)
 
     def verify(self) -> None:
         """Make sure that the database is what this application needs; for the start of an application.
@@ -199,10 +200,10 @@ class Migrator(Settings):
 
         Reads only. Raises what `upgrade` raises before its first statement.
         """
-        survey = self._look()
-        survey.refuse(self.allow)
-        steps = self._checked(Run(self), planning.upgrade_steps(survey.migrations, survey.history, to), {})
-        return Plan(steps, survey.history.seq, survey.history.chain, survey.findings)
+        with self._looking() as (run, survey):
+            survey.refuse(self.allow)
+            steps = self._checked(run, planning.upgrade_steps(survey.migrations, survey.history, to), {})
+            return Plan(steps, survey.history.seq, survey.history.chain, survey.findings, printer(run))
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -343,13 +344,15 @@ class Migrator(Settings):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _look(self) -> Survey:
+    @contextmanager
+    def _looking(self) -> Generator[tuple[Run, Survey]]:
         """Look at source and ledger over one connection, which goes back as it came."""
         migrations, run = sound(self.source.load()), Run(self)
         if not self.dialect.exists(self.url):
-            return look(run, migrations, empty=True)
+            yield run, look(run, migrations, empty=True)
+            return
         with engine_of(self.database) as engine, connect(engine, run):
-            return look(run, migrations)
+            yield run, look(run, migrations)
 
     def _checked(self, run: Run, steps: Sequence[Step], known: dict[Step, Step]) -> tuple[Step, ...]:
         return checked(steps, self.dialect, known, run.ledger, one=self.transaction == "all")

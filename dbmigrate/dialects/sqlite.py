@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dbmigrate.dialects.base import Dialect, StepError, rows, scalar, send
+from dbmigrate.dialects.client import Sqlite3
 from dbmigrate.dialects.sqlite_grammar import SQLITE
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from sqlalchemy.engine import URL, Connection
 
@@ -57,6 +58,7 @@ class SQLite(Dialect):
     switches_foreign_keys = True
     time_type = "TEXT"
     native_times = False  # the driver's adapters for datetime are deprecated
+    client = Sqlite3()
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""
@@ -133,6 +135,10 @@ class SQLite(Dialect):
             raw.isolation_level = isolation_level
             if autocommit is not None:
                 raw.autocommit = autocommit  # type: ignore[attr-defined,unused-ignore]
+
+    def settings(self, connection: Connection) -> Sequence[str]:
+        """Enforce foreign keys as this connection does."""
+        return (f"PRAGMA foreign_keys = {int(scalar(connection, 'PRAGMA foreign_keys'))}",)
 
     def begin(self, connection: Connection) -> bool:
         """Take the write lock."""
