@@ -16,7 +16,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from dbmigrate import plan as planning
 from dbmigrate.connect import connect, engine_of, session
 from dbmigrate.dialects import Dialect, dialect_for
-from dbmigrate.dialects.borrowed import borrowed
 from dbmigrate.errors import (
     ConfigurationError,
     HistoryError,
@@ -47,7 +46,6 @@ from dbmigrate.model import (
     Unfinished,
     Waiting,
 )
-from dbmigrate.printing import printer
 from dbmigrate.run import PATIENCE, REMIND, Run, Settings, append, log, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
 from dbmigrate.survey import Survey, checked, fingerprint_of, look
@@ -115,6 +113,8 @@ class Migrator(Settings):
         _check_database(database)
         dialect = dialect or dialect_for(database if isinstance(database, URL) else database.engine.url)
         if isinstance(database, Connection):
+            from dbmigrate.dialects.borrowed import borrowed  # noqa: PLC0415
+
             dialect = borrowed(dialect)
         if isinstance(database, URL) and dialect.vanishes(database):
             raise ConfigurationError(
@@ -200,6 +200,8 @@ class Migrator(Settings):
 
         Reads only. Raises what `upgrade` raises before its first statement.
         """
+        from dbmigrate.printing import printer  # noqa: PLC0415 - not needed where nothing is planned
+
         with self._looking() as (run, survey):
             survey.refuse(self.allow)
             steps = self._checked(run, planning.upgrade_steps(survey.migrations, survey.history, to), {})
