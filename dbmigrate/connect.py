@@ -81,6 +81,16 @@ def _without_secrets(message: str, url: URL) -> str:
     return message
 
 
+def limits(run: Run) -> list[str]:
+    """Return the statements that set what the session of a run may take, as far as its settings say so."""
+    return [
+        sql
+        for name in ("lock_timeout", "statement_timeout")
+        if (seconds := getattr(run.settings, name)) is not None
+        for sql in run.dialect.limit(run.connection, name, seconds)
+    ]
+
+
 @contextmanager
 def session(run: Run) -> Generator[None]:
     """Make the connection of a run ours: autocommit, limits, ledger, lock. At the end it is closed, or restored.
@@ -89,12 +99,7 @@ def session(run: Run) -> Generator[None]:
     `acquire_timeout` seconds.
     """
     connection, dialect, settings = run.connection, run.dialect, run.settings
-    limits = [
-        sql
-        for name in ("lock_timeout", "statement_timeout")
-        if (seconds := getattr(settings, name)) is not None
-        for sql in dialect.limit(connection, name, seconds)
-    ]
+    limited = limits(run)
     if not dialect.waits:
         wait_for(run, lambda: dialect.join(connection))
     elif dialect.is_disposable(connection):
@@ -102,7 +107,7 @@ def session(run: Run) -> Generator[None]:
     beside = dialect.lock_beside if dialect.begin_is_the_lock and not run.ledger.transactional else _no_lock
     with dialect.session(connection, settings.acquire_timeout), beside(connection) as try_lock_beside:
         dialect.check(connection)
-        for sql in limits:
+        for sql in limited:
             send(connection, sql)
         if run.ledger.schema is None:
             run.ledger = run.ledger.at(dialect.home(connection, run.ledger.table), dialect)

@@ -62,7 +62,7 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
             for step in batch:
                 started, clock = datetime.now(UTC), time.monotonic()
                 tracker.enter(step)
-                for statement in statements_of(run, step):
+                for statement in statements_of(step, run.dialect.grammar):
                     tracker.send(statement)
                     tracker.leave()
                 check_foreign_keys()
@@ -90,7 +90,7 @@ def _beside(run: Run, step: Step, before: History | Record) -> Record:
     try:
         with switched as check_foreign_keys, writing(run) if whole else nullcontext():
             tracker.enter(step)
-            for statement in statements_of(run, step):
+            for statement in statements_of(step, run.dialect.grammar):
                 tracker.send(statement, in_transaction=whole)
                 tracker.leave()
             check_foreign_keys()

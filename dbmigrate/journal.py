@@ -54,7 +54,7 @@ def journalled(
         if begun is None:
             journal.open()
             run.ledger.append(run.connection, journal.record)
-        for statement in statements_of(run, step):
+        for statement in statements_of(step, run.dialect.grammar):
             traits = traits_of(run, step, statement)
             if statement.ordinal in done:
                 if traits.session == "set":  # the session that did it is gone
@@ -194,7 +194,7 @@ def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[Journal
     if finding.in_doubt:
         raise HistoryError([finding], "a statement is in doubt")
     done = {entry.ordinal: entry.statement_hash for entry in known or () if entry.state == "done"}
-    for statement in statements_of(run, step):
+    for statement in statements_of(step, run.dialect.grammar):
         expected = done.pop(statement.ordinal, None)
         if expected is None:
             break

@@ -118,22 +118,25 @@ class TableLedger:
 
     def create(self, connection: Connection) -> None:
         """Create ledger and journal if they do not exist. Raises LedgerConflict if somebody else is just doing so."""
-        dialect = self._dialect(connection)
+        for sql in self.definitions(self._dialect(connection)):
+            self._write(connection, sql)
+
+    def definitions(self, dialect: Dialect) -> Sequence[str]:
+        """Return the statements that `create` sends."""
         words, times, options = dialect.text_type, dialect.time_type, dialect.table_options
         ledger = (
-            f"CREATE TABLE IF NOT EXISTS {self._name(connection)} (seq BIGINT NOT NULL PRIMARY KEY, "
+            f"CREATE TABLE IF NOT EXISTS {self.name(dialect)} (seq BIGINT NOT NULL PRIMARY KEY, "
             "version VARCHAR(255) NOT NULL, name VARCHAR(255) NOT NULL, action VARCHAR(32) NOT NULL, "
             "checksum VARCHAR(96), fingerprint VARCHAR(96), down_checksum VARCHAR(96), chain VARCHAR(96) NOT NULL, "
             f"started_at {times} NOT NULL, finished_at {times}, applied_by VARCHAR(255), session VARCHAR(255), "
             f"tool VARCHAR(64), reason {words}, down_sql {words}){options}"
         )
         journal = (
-            f"CREATE TABLE IF NOT EXISTS {self._name(connection, '_journal')} (seq BIGINT NOT NULL, "
+            f"CREATE TABLE IF NOT EXISTS {self.name(dialect, '_journal')} (seq BIGINT NOT NULL, "
             "entry BIGINT NOT NULL, ordinal BIGINT NOT NULL, statement_hash VARCHAR(96) NOT NULL, "
             f"state VARCHAR(16) NOT NULL, error {words}, at {times} NOT NULL, PRIMARY KEY (seq, entry)){options}"
         )
-        for sql in (ledger, journal) if dialect.non_transactional_steps else (ledger,):
-            self._write(connection, sql)
+        return (ledger, journal) if dialect.non_transactional_steps else (ledger,)
 
     def append(self, connection: Connection, record: Record) -> None:
         """Insert a record, without committing. Raises LedgerConflict if its seq is taken."""
@@ -223,11 +226,14 @@ class TableLedger:
         naive = moment.astimezone(UTC).replace(tzinfo=None)
         return naive if self._dialect(connection).native_times else naive.isoformat(" ", "microseconds")
 
-    def _name(self, connection: Connection, suffix: str = "") -> str:
-        preparer = connection.dialect.identifier_preparer
-        first, last = preparer.initial_quote, preparer.final_quote
+    def name(self, dialect: Dialect, suffix: str = "") -> str:
+        """Return the name of the table, or of the one beside it, quoted and with its schema."""
+        quote = dialect.quote
         parts = (part for part in (self.schema, self.table + suffix) if part is not None)
-        return ".".join(first + part.replace(last, last * 2) + last for part in parts)
+        return ".".join(quote + part.replace(quote, quote * 2) + quote for part in parts)
+
+    def _name(self, connection: Connection, suffix: str = "") -> str:
+        return self.name(self._dialect(connection), suffix)
 
 
 def _moment(value: datetime | str | None) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from dbmigrate import plan as planning
 from dbmigrate.connect import connect, engine_of, session
 from dbmigrate.dialects import Dialect, dialect_for
-from dbmigrate.dialects.borrowed import borrowed
 from dbmigrate.errors import (
     ConfigurationError,
     HistoryError,
@@ -113,6 +113,8 @@ class Migrator(Settings):
         _check_database(database)
         dialect = dialect or dialect_for(database if isinstance(database, URL) else database.engine.url)
         if isinstance(database, Connection):
+            from dbmigrate.dialects.borrowed import borrowed  # noqa: PLC0415
+
             dialect = borrowed(dialect)
         if isinstance(database, URL) and dialect.vanishes(database):
             raise ConfigurationError(
@@ -152,8 +154,8 @@ class Migrator(Settings):
 
         Reads only: no lock, no write, not even the ledger table. Raises SourceError, LedgerError, ConfigurationError.
         """
-        survey = self._look()
-        return planning.make_status(survey.migrations, survey.history, survey.findings, self.allow)
+        with self._looking() as (_, survey):
+            return planning.make_status(survey.migrations, survey.history, survey.findings, self.allow)
 
     def verify(self) -> None:
         """Make sure that the database is what this application needs; for the start of an application.
@@ -198,10 +200,12 @@ class Migrator(Settings):
 
         Reads only. Raises what `upgrade` raises before its first statement.
         """
-        survey = self._look()
-        survey.refuse(self.allow)
-        steps = self._checked(Run(self), planning.upgrade_steps(survey.migrations, survey.history, to), {})
-        return Plan(steps, survey.history.seq, survey.history.chain, survey.findings)
+        from dbmigrate.printing import printer  # noqa: PLC0415 - not needed where nothing is planned
+
+        with self._looking() as (run, survey):
+            survey.refuse(self.allow)
+            steps = self._checked(run, planning.upgrade_steps(survey.migrations, survey.history, to), {})
+            return Plan(steps, survey.history.seq, survey.history.chain, survey.findings, printer(run))
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -342,13 +346,15 @@ class Migrator(Settings):
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _look(self) -> Survey:
+    @contextmanager
+    def _looking(self) -> Generator[tuple[Run, Survey]]:
         """Look at source and ledger over one connection, which goes back as it came."""
         migrations, run = sound(self.source.load()), Run(self)
         if not self.dialect.exists(self.url):
-            return look(run, migrations, empty=True)
+            yield run, look(run, migrations, empty=True)
+            return
         with engine_of(self.database) as engine, connect(engine, run):
-            return look(run, migrations)
+            yield run, look(run, migrations)
 
     def _checked(self, run: Run, steps: Sequence[Step], known: dict[Step, Step]) -> tuple[Step, ...]:
         return checked(steps, self.dialect, known, run.ledger, one=self.transaction == "all")
@@ -449,7 +455,7 @@ def _check_database(database: object) -> None:
 
 
 def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:
-    """Raise what it means that somebody else was faster, unless there is patience left to plan again."""
+    """Raise what it means that somebody else was faster, unless there is patience left to plan again; then pause."""
     if fixed:
         raise _stale(run) from None
     if not run.dialect.waits:
@@ -457,6 +463,7 @@ def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:
         raise MigrationInProgress(reason, holder=None, report=Report()) from conflict
     if run.patience == 0:
         raise conflict
+    time.sleep(min(0.02 * 2 ** (PATIENCE - run.patience), 1.0) * random.uniform(0.5, 1.5))  # noqa: S311 - spreads them
 
 
 def _stale(run: Run) -> StalePlan:

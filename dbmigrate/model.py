@@ -11,6 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dbmigrate.script import Script
 
 VERSION = "0.1.0"
@@ -266,9 +268,38 @@ class Plan(_Value):
     chain: str | None = None
     #: Findings that were tolerated.
     findings: tuple[Finding, ...] = ()
+    #: Prints a plan for the database that it was made for (printing.py); Migrator.plan() gives it.
+    _print: Callable[[Plan], str] | None = field(default=None, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.steps)
+
+    def sql(self) -> str:
+        """Return a script that does to the database what `apply` would, for `psql -X -f`, `mariadb <` or `sqlite3 <`.
+
+        The same plan always gives the same text. Its head says for which ledger it is and how to run it; write it as
+        UTF-8, with line ends as they are. Steps are transactions, or are journalled, as those of `apply` are, and write
+        the same rows to the ledger. Each row is written first in its step, and only behind the very record that it
+        follows and with the migration lock taken, otherwise the client fails there: a script that is stale, or is run
+        twice, changes nothing. (The ledger is created before that where there was none.) The client stops at the first
+        error; then `status`, `resume` and `resolve` work as after an `upgrade` that was killed, and the rest wants a
+        new plan. So of a failed statement outside a transaction a person has to say whether it took effect.
+
+        Not done: it waits for no other migrator, tries nothing again, and does not look for a pooler or a cluster. Its
+        session begins with the search_path, sql_mode or foreign_keys that the plan's connection had (foreign_keys not
+        where there was no SQLite file yet) and with the timeouts of the Migrator, and with no other setting of the
+        application's; what it makes belongs to whoever runs it. The times in the ledger are those at which its rows
+        were written. On MariaDB it is for the database of the plan, by name, and says EXECUTE IMMEDIATE, which MySQL
+        does not have, where the client would drop something: carriage returns in strings, comments in routines.
+
+        Writes nothing and opens no connection. Raises ConfigurationError if the ledger is not a TableLedger, or naming
+        all steps that cannot be printed: those in Python, those that the client would misread, and on SQLite those that
+        change their session, unless they are the last. Raises SourceError if a script is not what it was when the plan
+        was made, and ValueError if this plan does not come from a Migrator.
+        """
+        if self._print is None:
+            raise ValueError("only a plan of Migrator.plan() knows the database to print for")
+        return self._print(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from dbmigrate.ledger import Ledger
     from dbmigrate.model import Event, Finding, Migration, Step
     from dbmigrate.plan import History
+    from dbmigrate.scanner import Grammar
     from dbmigrate.script import Script
     from dbmigrate.source import Source
 
@@ -174,19 +175,33 @@ def writing(run: Run) -> Generator[None]:
         raise
 
 
-def record_of(run: Run, about: Migration | Record, action: str, before: History | Record, **more: Any) -> Record:  # noqa: ANN401
-    """Return the next record about a migration, or about what an earlier record says; `more` are other columns."""
+def record_of(
+    run: Run | None,
+    about: Migration | Record,
+    action: str,
+    before: History | Record,
+    **more: Any,  # noqa: ANN401
+) -> Record:
+    """Return the next record about a migration, or about what an earlier record says; `more` are other columns.
+
+    Without a run, who it was is left open.
+    """
     if isinstance(about, Record):
         marks = (about.checksum, about.fingerprint, about.down_checksum)
     else:
         marks = (about.up.checksum, None, about.down.checksum if about.down else None)
     record = Record(before.seq + 1, about.version, about.name, action, *marks)
-    who = {"applied_by": run.applied_by, "session": run.session, "tool": VERSION}
-    return linked(before, replace(record, **(who | more)))
+    who = {"applied_by": run.applied_by, "session": run.session} if run else {}
+    return linked(before, replace(record, tool=VERSION, **(who | more)))
 
 
 def step_record(
-    run: Run, step: Step, action: str, before: History | Record, started: datetime, finished: datetime | None = None
+    run: Run | None,
+    step: Step,
+    action: str,
+    before: History | Record,
+    started: datetime | None = None,
+    finished: datetime | None = None,
 ) -> Record:
     """Return the next record about a step; going up it carries the way back."""
     is_up, down = step.direction == "up", step.migration.down
@@ -219,14 +234,14 @@ def script_of(step: Step) -> Script:
     return step.script
 
 
-def statements_of(run: Run, step: Step) -> Iterator[Statement]:
+def statements_of(step: Step, grammar: Grammar) -> Iterator[Statement]:
     """Yield the statements of a step. Raises SourceError if its file is not what was looked at before."""
     text, script = step.body.read(), script_of(step)
     if checksum(text.encode(errors="surrogatepass")) != script.checksum:
         raise SourceError([Problem(step.body.origin, None, CHANGED)])
     if isinstance(step.body, PythonBody):  # one statement, as far as we are concerned
         return iter([Statement(text or step.body.origin, 1, 0, 1, 1, ())])
-    return selected(text, run.dialect.grammar, script)
+    return selected(text, grammar, script)
 
 
 def is_whole(script: Script, dialect: Dialect) -> bool:

@@ -24,6 +24,7 @@ _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*(?P<word>no-transaction)\s*\Z")
 _SHORT, _FEW = 2048, 16  # characters and statements
 _WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME"}
+_SEVERAL = {"DROP", "TRUNCATE", "RENAME"}
 _BEFORE_TARGET = {"INTO", "FROM", "TABLE", "IF", "EXISTS", "ONLY", "OR", "IGNORE", "REPLACE"}
 _DIRECTIVES = ("no-transaction", "foreign-keys=off")
 _LOOKING = (
@@ -233,7 +234,7 @@ def inspect(
 
 
 def _refusals(statement: Statement, traits: Traits, ours: set[str]) -> Iterator[str]:
-    if statement.head[0] in _WRITES and _target(statement) in ours:
+    if statement.head[0] in _WRITES and ours & _targets(statement):
         yield f"{statement.head[0]} on the ledger: only dbmigrate writes to it; to read it is fine"
     if traits.refused is not None:
         yield traits.refused
@@ -254,14 +255,16 @@ def _unwrap(marked: list[tuple[Statement, Traits]], last: int) -> tuple[int, int
     return first, last, switched, wrapped
 
 
-def _target(statement: Statement) -> str:
-    """Return the table that a statement writes to, in upper case and without its schema, as far as its head tells."""
+def _targets(statement: Statement) -> set[str]:
+    """Return the tables that a statement writes to, in upper case and without schema, as far as its head tells."""
     names = [word.strip('"`[]').upper() for word in statement.head[1:]]
+    if statement.head[0] in _SEVERAL:
+        return set(names)
     while names and names[0] in _BEFORE_TARGET:
         names.pop(0)
     while names[1:2] == ["."]:
         del names[:2]
-    return names[0] if names else ""
+    return set(names[:1])
 
 
 def _misplaced(statement: Statement, traits: Traits) -> str:

@@ -49,7 +49,9 @@ def unlocked(dialect: Dialect) -> Dialect:
     base = type(dialect)
 
     class Unlocked(base):  # type: ignore[valid-type,misc]
-        """The same database without its lock."""
+        """The same database without its lock; on SQLite that is in BEGIN IMMEDIATE."""
+
+        begin_sql = "BEGIN" if base.begin_is_the_lock else base.begin_sql
 
         def try_lock(self, connection: sqlalchemy.Connection, key: str) -> bool:  # noqa: ARG002
             """Pretend."""

@@ -1009,7 +1009,9 @@ def test_a_migration_may_read_the_ledger_and_speak_of_it(database: Database) -> 
     assert ran(migrator(database, (USERS, spoken)).upgrade()) == ["1_users up", "2_spoken up"]
 
 
-@pytest.mark.parametrize("table", ["main.dbmigrate_ledger", '"dbmigrate_ledger"', "IF EXISTS main . dbmigrate_ledger"])
+@pytest.mark.parametrize(
+    "table", ["main.dbmigrate_ledger", "a, dbmigrate_ledger", '"dbmigrate_ledger"', "IF EXISTS main . dbmigrate_ledger"]
+)
 def test_the_ledger_is_known_by_any_spelling(sqlite: Database, table: str) -> None:
     """A schema or quotes do not hide that it is the ledger."""
     with pytest.raises(SourceError, match="DROP on the ledger"):

@@ -65,8 +65,6 @@ def test_many_processes_apply_each_migration_once(database: Database, tmp_path: 
 @pytest.mark.parametrize("lock", [True, False], ids=["locked", "unlocked"])
 def test_rows_are_inserted_once(database: Database, tmp_path: Path, *, lock: bool) -> None:
     """20 migrations that only INSERT, where no "already exists" hides a second run."""
-    if database.kind == "sqlite" and not lock:
-        pytest.skip("the transaction is the lock")
     folder = tmp_path / "migrations"
     folder.mkdir()
     database.execute("CREATE TABLE seen (n INTEGER)")
@@ -77,13 +75,12 @@ def test_rows_are_inserted_once(database: Database, tmp_path: Path, *, lock: boo
     assert sorted(n for (n,) in database.query("SELECT n FROM seen")) == [int(v) for v in versions]
 
 
-def test_without_the_lock_the_ledger_is_enough(postgresql: Database, tmp_path: Path) -> None:
-    """The same with the lock switched off, where DDL is transactional: the ledger's key decides.
-
-    Not on SQLite: there the transaction itself is the lock, and cannot be switched off.
-    """
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_without_the_lock_the_ledger_is_enough(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> None:
+    """The same with the lock switched off, where DDL is transactional: the ledger's key decides."""
+    database: Database = request.getfixturevalue(kind)
     folder = tmp_path / "migrations"
     folder.mkdir()
-    versions = _write_ddl(folder, postgresql.kind)
+    versions = _write_ddl(folder, database.kind)
 
-    _check(race(_count(postgresql), postgresql.url, folder, lock=False), versions)
+    _check(race(_count(database), database.url, folder, lock=False), versions)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
     from sqlalchemy.exc import DBAPIError
 
+    from dbmigrate.dialects.client import Client
     from dbmigrate.scanner import Statement
 
 
@@ -86,6 +87,15 @@ class Dialect:
     #: The driver takes and gives datetime; otherwise it is ISO text.
     native_times = True
     table_options = ""
+    #: What quotes a name.
+    quote = '"'
+    #: The client program that plans are printed for, if there is one.
+    client: Client | None = None
+
+    @property
+    def own(self) -> Dialect:
+        """What it is like over a connection of our own (see borrowed.py)."""
+        return self
 
     def traits(self, statement: Statement) -> Traits:  # noqa: ARG002
         """Return what a statement does to its transaction and session, judged by its text alone."""
@@ -142,6 +152,10 @@ class Dialect:
         """Return the statements that set `lock_timeout` or `statement_timeout` for this session."""
         raise ConfigurationError(f"this database has no {name}: leave it out")
 
+    def settings(self, connection: Connection) -> Sequence[str]:  # noqa: ARG002
+        """Return the statements that make scripts mean in any session what they mean over this connection."""
+        return ()
+
     def home(self, connection: Connection, table: str) -> str | None:
         """Return the schema that an unqualified ledger is in, or will be created in."""
         raise NotImplementedError
@@ -150,12 +164,16 @@ class Dialect:
         """Return the name of the lock for a ledger, the same in every process."""
         return sha256(f"dbmigrate\x1f{home or ''}\x1f{table}".encode()).hexdigest()
 
+    def lock_sql(self, key: str) -> str | None:  # noqa: ARG002
+        """Return the condition that takes the migration lock if it is free. None: BEGIN is the lock."""
+        return None
+
     def try_lock(self, connection: Connection, key: str) -> bool:
         """Take the migration lock for this session if it is free. Never wait: a waiter can deadlock with its holder.
 
         Where the connection is the caller's, take it for the transaction, if there is such a lock.
         """
-        raise NotImplementedError
+        return bool(scalar(connection, f"SELECT {self.lock_sql(key)}"))
 
     def unlock(self, connection: Connection, key: str) -> None:
         """Give the lock back."""

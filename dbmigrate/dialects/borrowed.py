@@ -39,5 +39,5 @@ class _Borrowed(Dialect):
 def borrowed(dialect: Dialect) -> Dialect:
     """Return what a dialect is like over a connection of the caller's."""
     twin = copy(dialect)
-    twin.__class__ = type(f"Borrowed{type(dialect).__name__}", (_Borrowed, type(dialect)), {})
+    twin.__class__ = type(f"Borrowed{type(dialect).__name__}", (_Borrowed, type(dialect)), {"own": dialect})
     return twin

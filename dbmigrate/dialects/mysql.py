@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import Dialect, rows, scalar, send
+from dbmigrate.dialects.client import MariaDB
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.scanner import tokens
@@ -87,6 +88,8 @@ class MySQL(Dialect):
     text_type = "LONGTEXT"
     time_type = "DATETIME(6)"
     table_options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+    quote = "`"
+    client = MariaDB()
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words, and by whether it asks for ROW_COUNT and keeps the answer."""
@@ -170,6 +173,12 @@ class MySQL(Dialect):
             raise ConfigurationError("MySQL limits the time of SELECT only: leave statement_timeout out")
         return (f"SET SESSION max_statement_time = {seconds}",)
 
+    def settings(self, connection: Connection) -> Sequence[str]:
+        """Be in this connection's database and mode, read UTF-8, and commit what is in no transaction."""
+        name, mode = rows(connection, "SELECT DATABASE(), @@sql_mode")[0]
+        home = "`" + str(name).replace("`", "``") + "`"
+        return (f"USE {home}", "SET NAMES utf8mb4", f"SET sql_mode = '{mode}'", "SET autocommit = 1")
+
     def home(self, connection: Connection, table: str) -> str | None:  # noqa: ARG002
         """Return the database that the connection is in."""
         found = scalar(connection, "SELECT DATABASE()")
@@ -181,9 +190,9 @@ class MySQL(Dialect):
         """Return a name of 44 characters: locks are per server, and MySQL allows 64."""
         return f"dbm:{super().lock_key(home, table)[:40]}"
 
-    def try_lock(self, connection: Connection, key: str) -> bool:
-        """Take the lock if it is free; NULL means an error and is not a lock."""
-        return bool(scalar(connection, f"SELECT GET_LOCK('{key}', 0)") == 1)
+    def lock_sql(self, key: str) -> str:
+        """Ask without waiting; NULL means an error and is not a lock."""
+        return f"GET_LOCK('{key}', 0) <=> 1"
 
     def unlock(self, connection: Connection, key: str) -> None:
         """Give the lock back."""

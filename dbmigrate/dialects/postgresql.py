@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from dbmigrate.dialects.base import Dialect, rows, scalar, send
+from dbmigrate.dialects.client import Psql
 from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.script import PLAIN, Traits
@@ -58,6 +59,7 @@ class PostgreSQL(Dialect):
     """PostgreSQL over direct connections."""
 
     grammar = POSTGRESQL
+    client = Psql()
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""
@@ -114,6 +116,15 @@ class PostgreSQL(Dialect):
         """Set it in milliseconds, for this session."""
         return (f"SET {name} = {max(int(seconds * 1000), 1)}",)
 
+    def settings(self, connection: Connection) -> Sequence[str]:
+        """Look for names where this connection does, and read strings and characters as it does."""
+        path = scalar(connection, "SELECT pg_catalog.current_setting('search_path')")
+        return (
+            "SET client_encoding = 'UTF8'",
+            "SET standard_conforming_strings = on",
+            f"""SET search_path = {path or "''"}""",
+        )
+
     def home(self, connection: Connection, table: str) -> str | None:
         """Return the schema where the search path finds the ledger, else the one where it would create it.
 
@@ -138,11 +149,10 @@ class PostgreSQL(Dialect):
         """Return the first 64 bits of the hash; advisory locks are per database already."""
         return super().lock_key(home, table)[:16]
 
-    def try_lock(self, connection: Connection, key: str) -> bool:
-        """Take the advisory lock if it is free."""
+    def lock_sql(self, key: str) -> str:
+        """Ask for the advisory lock; over a caller's connection for the one that ends with the transaction."""
         kind = "lock" if self.waits else "xact_lock"
-        sql = f"SELECT pg_catalog.pg_try_advisory_{kind}({_LOCK_SQL.format(key=key)})"
-        return bool(scalar(connection, sql))
+        return f"pg_catalog.pg_try_advisory_{kind}({_LOCK_SQL.format(key=key)})"
 
     def unlock(self, connection: Connection, key: str) -> None:
         """Give the advisory lock back, unless it ends with the caller's transaction."""

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dbmigrate.dialects.base import Dialect, StepError, rows, scalar, send
+from dbmigrate.dialects.client import Sqlite3
 from dbmigrate.dialects.sqlite_grammar import SQLITE
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from sqlalchemy.engine import URL, Connection
 
@@ -59,6 +60,7 @@ class SQLite(Dialect):
     switches_foreign_keys = True
     time_type = "TEXT"
     native_times = False  # the driver's adapters for datetime are deprecated
+    client = Sqlite3()
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""
@@ -145,6 +147,10 @@ class SQLite(Dialect):
             return
         with closing(sqlite3.connect(f"{path}-dbmigrate", timeout=0, isolation_level=None)) as lock:
             yield partial(_lock, lock)
+
+    def settings(self, connection: Connection) -> Sequence[str]:
+        """Enforce foreign keys as this connection does."""
+        return (f"PRAGMA foreign_keys = {int(scalar(connection, 'PRAGMA foreign_keys'))}",)
 
     def begin(self, connection: Connection) -> bool:
         """Take the write lock."""

@@ -1,0 +1,195 @@
+"""A plan as a script for the database's own client program.
+
+Laws of this file: nothing is asked and nothing is written, the same plan gives the same text; the record of a step is
+written first in it, and cannot be written unless the ledger is as the plan found it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dbmigrate.connect import limits
+from dbmigrate.errors import ConfigurationError
+from dbmigrate.journal import statement_hash
+from dbmigrate.ledger import TableLedger
+from dbmigrate.model import VERSION, Record
+from dbmigrate.plan import History
+from dbmigrate.python import PythonBody
+from dbmigrate.run import script_of, statements_of, step_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from dbmigrate.dialects import Dialect
+    from dbmigrate.dialects.client import Client
+    from dbmigrate.model import Plan, Step
+    from dbmigrate.run import Run
+    from dbmigrate.scanner import Statement
+
+_HEAD = """\
+-- Printed by dbmigrate {version}: {steps}.
+-- For the database whose ledger {ledger}; anywhere else it stops before a migration runs.
+-- Run it with: {call}
+-- It stops at the first error, and then status() tells what is applied. An error about seq, which is NULL, means
+-- that the ledger is not as it was when this was printed, or that another migrator is at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What is known of a database when a plan is made."""
+
+    dialect: Dialect
+    client: Client
+    ledger: TableLedger
+    #: What a session begins with.
+    settings: tuple[str, ...]
+    #: Seconds to wait where the client can.
+    wait: float
+    #: All steps are one transaction.
+    together: bool
+
+
+def printer(run: Run) -> Callable[[Plan], str]:
+    """Return what prints plans for the database that a run looks at; it keeps no connection, and can be pickled."""
+    dialect, ledger, settings = run.dialect.own, run.ledger, list[str]()
+    if not isinstance(ledger, TableLedger) or dialect.client is None:
+        return _refuse
+    home, connection = None, getattr(run, "connection", None)
+    if connection is not None:  # None: there is no database yet
+        if ledger.schema is None:
+            home = dialect.home(connection, ledger.table)
+        dialect.check(connection)
+        settings = [f"{sql};" for sql in (*dialect.settings(connection), *limits(run))]
+    wait, together = run.settings.acquire_timeout, run.settings.transaction == "all"
+    return partial(_print, _Terms(dialect, dialect.client, ledger.at(home, dialect), tuple(settings), wait, together))
+
+
+def _refuse(plan: Plan) -> str:  # noqa: ARG001
+    raise ConfigurationError("only for a TableLedger, and a database whose client is known, a plan can be printed")
+
+
+def _print(terms: _Terms, plan: Plan) -> str:
+    if not plan:
+        return "-- There is nothing to run.\n"
+    script = _Script(terms, plan)
+    lines = list(script.lines())
+    if script.unfit:
+        raise ConfigurationError(
+            f"{'; '.join(script.unfit)}. Call apply() with this plan, or print a plan that ends before. Nothing was run"
+        )
+    return script.client.script("\n".join(lines) + "\n")
+
+
+class _Script:
+    """One script in the making."""
+
+    def __init__(self, terms: _Terms, plan: Plan) -> None:
+        self.terms, self.client, self.plan = terms, terms.client, plan
+        self.before: History | Record = History({}, None, plan.head, plan.chain)
+        #: What cannot be printed, and why.
+        self.unfit = list[str]()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines, in order."""
+        terms, steps = self.terms, self.plan.steps
+        ledger = f"ends with record {self.plan.head} ({self.plan.chain})" if self.plan.head else "is empty or missing"
+        names = f"{steps[0]} to {steps[-1]}, {len(steps)} steps" if steps[1:] else str(steps[0])
+        yield _HEAD.format(version=VERSION, steps=names, ledger=ledger, call=self.client.call)
+        yield from self.client.head(terms.wait)
+        yield from terms.settings
+        if not self.plan.head:
+            yield from (f"{sql};" for sql in terms.ledger.definitions(terms.dialect))
+        size = len(steps) if terms.together else 1
+        for place in range(0, len(steps), size):
+            batch = steps[place : place + size]
+            yield ""
+            yield from self._in_transaction(batch) if batch[0].transactional else self._journalled(batch[0])
+            if steps[place + size :]:
+                yield from self._behind(batch[0])
+
+    def _in_transaction(self, batch: Sequence[Step]) -> Iterator[str]:
+        off = any(script_of(step).foreign_keys_off for step in batch)
+        if off:
+            yield self.client.foreign_keys_off
+        yield f"{self.terms.dialect.begin_sql};"
+        for step in batch:
+            yield f"-- {step}"
+            yield self._record(step, step.direction)
+            yield from (text for _, text in self._statements(step))
+            if off:
+                yield self.client.foreign_key_check
+        yield f"{self.terms.dialect.commit_sql};"
+
+    def _journalled(self, step: Step) -> Iterator[str]:
+        dialect, number = self.terms.dialect, 0
+        yield f"-- {step}"
+        yield self._record(step, f"begin_{step.direction}")
+        seq = self.before.seq
+
+        def note(statement: Statement, state: str) -> str:
+            nonlocal number
+            number += 1
+            known = {"seq": seq, "entry": number, "ordinal": statement.ordinal, "state": f"'{state}'"}
+            known |= {"statement_hash": f"'{statement_hash(statement)}'", "at": self.client.now}
+            return self._insert("_journal", {name: str(value) for name, value in known.items()})
+
+        for statement, text in self._statements(step):
+            if dialect.traits(statement).atomic:
+                yield f"{dialect.begin_sql};\n{text}\n{note(statement, 'done')}\n{dialect.commit_sql};"
+            else:
+                yield f"{note(statement, 'started')}\n{text}\n{note(statement, 'done')}"
+        yield self._record(step, step.direction, f"SELECT started_at FROM {self._ledger()} WHERE seq = {seq}")
+
+    def _behind(self, step: Step) -> Iterator[str]:
+        """Make the session for the next step."""
+        changed = script_of(step).changes_session is not None and not isinstance(step.body, PythonBody)
+        if changed and self.client.renew is None:
+            self.unfit.append(f"{step} changes its session, and what follows it wants another one")
+        elif changed:
+            yield f"\n-- a new session for the next step\n{self.client.renew}"
+        if changed or script_of(step).foreign_keys_off:
+            yield from self.terms.settings
+
+    def _statements(self, step: Step) -> Iterator[tuple[Statement, str]]:
+        """Yield the statements of a step, and how they are printed."""
+        if isinstance(step.body, PythonBody):
+            self.unfit.append(f"{step} is Python, which no client runs")
+            return
+        for statement in statements_of(step, self.terms.dialect.grammar):
+            try:
+                yield statement, self.client.statement(statement, self.terms.dialect.grammar)
+            except ValueError as error:
+                self.unfit.append(f"{step}, statement {statement.ordinal}: {error}")
+
+    def _record(self, step: Step, action: str, since: str | None = None) -> str:
+        """Write the next record; `since` asks when the step began, if not now."""
+        dialect, client, tail = self.terms.dialect, self.client, self.before.chain or ""
+        record = step_record(None, step, action, self.before)
+        last = f"SELECT chain FROM {self._ledger()} ORDER BY seq DESC LIMIT 1"
+        wanted = [f"coalesce({_asked(last)}, '') = {client.literal(tail)}"]
+        lock = dialect.lock_sql(dialect.lock_key(self.terms.ledger.schema, self.terms.ledger.table))
+        wanted += [lock] if lock else []
+        known = {c.name: value for c in fields(Record) if (value := getattr(record, c.name)) is not None}
+        values = {name: client.literal(str(value)) for name, value in known.items()}
+        values |= {
+            "seq": f"CASE WHEN {' AND '.join(wanted)} THEN {record.seq} END",
+            "started_at": _asked(since) if since else client.now,
+            "finished_at": "NULL" if action.startswith("begin_") else client.now,
+            "applied_by": client.user,
+            "reason": "'printed'",
+        }
+        self.before = record
+        return self._insert("", values)
+
+    def _insert(self, suffix: str, values: Mapping[str, str]) -> str:
+        return f"INSERT INTO {self._ledger(suffix)} ({', '.join(values)})\nVALUES ({', '.join(values.values())});"
+
+    def _ledger(self, suffix: str = "") -> str:
+        return self.terms.ledger.name(self.terms.dialect, suffix)
+
+
+def _asked(query: str) -> str:
+    """Return a subquery that may be about the table that is written to."""
+    return f"(SELECT * FROM ({query}) AS ledger)"
