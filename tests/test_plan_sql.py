@@ -31,8 +31,8 @@ from dbmigrate import (
 )
 from dbmigrate.dialects import dialect_for
 from dbmigrate.survey import checked
+from examples.json_ledger.json_ledger import JsonLedger
 from tests import servers
-from tests.test_ledgers import JsonFile
 from tests.test_oracle import each
 
 if TYPE_CHECKING:
@@ -537,7 +537,7 @@ def test_python_steps_are_named(database: Database, tmp_path: Path) -> None:
 
 def test_another_ledger_is_not_printed(database: Database, tmp_path: Path) -> None:
     """Only the rows of a TableLedger can be written by a client."""
-    plan = migrator(database, ledger=JsonFile(tmp_path / "ledger.json")).plan()
+    plan = migrator(database, ledger=JsonLedger(tmp_path / "ledger.json")).plan()
 
     with pytest.raises(ConfigurationError, match="only for a TableLedger"):
         plan.sql()
