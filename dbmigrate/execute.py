@@ -39,18 +39,18 @@ def execute(
     while steps:
         batch = steps if together else steps[:1]
         if batch[0].transactional:
-            record = _in_transaction(run, batch, before)
+            before = _in_transaction(run, batch, before)
         else:
             record = (journalled if run.ledger.journals else _beside)(run, batch[0], before)
-        before = run.ledger.behind(run.connection, record)
+            before = run.ledger.behind(run.connection, record)
         steps = steps[len(batch) :]
         if any(script_of(step).changes_session for step in batch):
             break
     return steps, before
 
 
-def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -> Record:
-    """Run steps and append their records in one transaction."""
+def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -> History | Record:
+    """Run steps and append their records in one transaction; return what the next step follows, as seen in there."""
     head, committing = before.seq, False
     tracker, finished = Tracker(run, batch[0]), list[Outcome]()
     off = any(script_of(step).foreign_keys_off for step in batch)
@@ -70,12 +70,14 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
                 run.ledger.append(run.connection, record)
                 finished.append(Outcome(step, record, script_of(step).count, time.monotonic() - clock))
                 before = record
+            after = run.ledger.behind(run.connection, finished[-1].record)
             committing = True
             wait_for(run, lambda: run.dialect.commit(run.connection))
         except BaseException as error:
             _undo(run, tracker, head, error, committing=committing)
             raise
-    return run.finish(finished)
+    run.finish(finished)
+    return after
 
 
 def _beside(run: Run, step: Step, before: History | Record) -> Record:

@@ -17,7 +17,9 @@ from dbmigrate import (
     MemorySource,
     MigrationFailed,
     Migrator,
+    StepFinished,
     StepStarted,
+    TableLedger,
     TargetError,
     sql_migration,
 )
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy
 
-    from dbmigrate import Event, Record
+    from dbmigrate import Event, Ledger, Record
     from tests.conftest import Database
 
 SOURCE = MemorySource(
@@ -196,6 +198,23 @@ def test_a_running_step_is_not_taken_for_an_interrupted_one(
     assert len(Migrator(database.url, SOURCE, ledger=ledger, on_event=start).upgrade().outcomes) == 3
     thread.join()
     assert second == [False]
+
+
+@pytest.mark.parametrize("ledger", [OwnTable(), TableLedger()], ids=["own", "ours"])
+def test_who_comes_between_two_steps_does_not_make_them_run_twice(sqlite: Database, ledger: Ledger) -> None:
+    """A step follows what was seen in the transaction before it, not what somebody else has committed since."""
+    sqlite.execute("CREATE TABLE seen (x)")
+    source = MemorySource([sql_migration(str(i), "row", f"INSERT INTO seen VALUES ({i})") for i in range(1, 4)])
+    others: list[int] = []
+
+    def overtake(event: Event) -> None:
+        if isinstance(event, StepFinished) and not others:
+            others.append(len(Migrator(sqlite.url, source, ledger=ledger).upgrade().outcomes))
+
+    report = Migrator(sqlite.url, source, ledger=ledger, on_event=overtake).upgrade()
+
+    assert (len(report.outcomes), others) == (1, [2])
+    assert sqlite.query("SELECT x FROM seen ORDER BY x") == [(1,), (2,), (3,)]
 
 
 def test_a_lock_that_cannot_be_taken(sqlite: Database, tmp_path: Path) -> None:
