@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-import ast
+import inspect
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from dbmigrate import MigrationError
+import dbmigrate
+from dbmigrate import Migrator
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 QUICKSTART = ROOT / "examples" / "quickstart"
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-#: Calls that have nothing to do on a database without trouble, and say so.
-_REFUSED = ("baseline", "resume", "resolve", "apply")
+#: What is put into a file, or raises, is said in a comment in front of a block: `file: NAME`, `raises: ERROR`.
+_BLOCK = re.compile(r"(?:<!-- (file|raises): (\S+) -->\n)?```(\w+)\n(.*?)```\n", re.DOTALL)
+
+
+class Block(NamedTuple):
+    """One block of code of the README."""
+
+    #: "file", "raises" or nothing, and what of.
+    mark: str
+    name: str
+    language: str
+    text: str
+
+
+#: The blocks that are run one after the other; before them stand the first example and the commands of a newcomer.
+TOUR = [Block(*found) for found in _BLOCK.findall(README.split("## The first migration")[1].split("## Developing")[0])]
 
 
 @pytest.fixture
@@ -42,18 +59,65 @@ def test_the_first_example_solves_the_problem_in_five_lines(project: Path, capsy
     ]
 
 
-def test_the_calls_of_the_readme_can_be_called(project: Path) -> None:
-    """Every line of the other blocks runs, or is refused in the way that its comment leads one to expect."""
-    for block in BLOCKS[1:]:
-        names: dict[str, object] = {}
-        for node in ast.parse(block).body:
-            line = ast.unparse(node)
-            try:
-                exec(line, names)  # noqa: S102 - our own README
-            except MigrationError:
-                assert any(f".{name}(" in line for name in (*_REFUSED, "downgrade", "verify")), line
-                if "downgrade" in line:
-                    assert "no way back" in str(sys.exc_info()[1])
+def _write(block: Block, folder: Path, name: str) -> Path:
+    path = folder / (block.name if block.mark == "file" else name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(block.text)
+    return path
+
+
+def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """From top to bottom in one folder: files are written, Python is run, and so are the commands."""
+    monkeypatch.chdir(tmp_path)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for number, block in enumerate(TOUR):
+        if block.mark == "file":
+            _write(block, tmp_path, block.name)
+        elif block.language == "python":
+            code = compile(block.text, f"README block {number}", "exec")
+            if block.mark == "raises":
+                with pytest.raises(getattr(dbmigrate, block.name)):
+                    exec(code, {})  # noqa: S102 - our own README
+            else:
+                exec(code, {})  # noqa: S102
+        elif block.language == "sh" and (shutil.which("sqlite3") or "sqlite3 " not in block.text):
+            subprocess.run(["bash", "-ec", block.text], check=True, env={**os.environ, "PATH": path})
+
+    assert "applied    20261123101500_add_users" in capsys.readouterr().out
+    assert Migrator("sqlite:///app.db").status().is_current
+    assert Migrator("sqlite:///orders.db", "shop/migrations").status().is_current
+    assert Migrator("sqlite:///zipped.db", "shop/migrations").status().is_current
+    if shutil.which("sqlite3"):
+        applied = Migrator("sqlite:///reviewed.db").status().applied
+        assert [entry.name for entry in applied] == ["add_users", "add_email"]
+
+
+@pytest.mark.parametrize("checker", [("mypy", "--strict"), ("pyright",)], ids=["mypy", "pyright"])
+def test_every_block_type_checks(checker: tuple[str, ...], tmp_path: Path) -> None:
+    """A program that is written from the README alone is clean under strict type checkers."""
+    program = Path(sys.executable).parent / checker[0]
+    if not program.exists():
+        pytest.skip(f"{checker[0]} is not installed")
+    files = [_write(b, tmp_path, f"block_{n}.py") for n, b in enumerate(TOUR) if b.language == "python"]
+    names = [str(file) for file in files if file.parent != tmp_path / "migrations"]
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    if checker[0] == "pyright":
+        names = ["--pythonpath", sys.executable]
+
+    done = subprocess.run([program, *checker[1:], *names], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_call_is_in_the_table() -> None:
+    """And every error, every finding and every event is named."""
+    text = README.split("## Calls")[1]
+    calls = [name for name, member in vars(Migrator).items() if inspect.isfunction(member) and name[0] != "_"]
+    kinds = (dbmigrate.MigrationError, dbmigrate.Finding)
+    classes = [value for value in vars(dbmigrate).values() if isinstance(value, type) and issubclass(value, kinds)]
+
+    assert [name for name in calls if f"| `{name}(" not in text] == []
+    assert [kind.__name__ for kind in classes if f"`{kind.__name__}`" not in text] == ["Finding"]
 
 
 def test_every_guarantee_names_a_test_that_there_is() -> None:
