@@ -68,10 +68,10 @@ class PackageSource:
 
     The package is imported, as `importlib.resources` wants it, and its files are read by name; none is extracted or
     kept open. Wherever it is, its migrations have the same names and checksums, and the same origin in messages:
-    `shop/migrations/1_a.sql`. All portions of a namespace package count; where several of them have migrations, the
-    origins are their real paths. Links must stay inside the folder. In a zip archive, these are refused: links, names
-    with `..`, backslashes, a drive or a leading `/`, duplicates, encrypted entries, and such as have more than 64 MiB,
-    512 MiB in all, or 100 times their packed size.
+    `shop/migrations/1_a.sql`. All portions of a namespace package count; no two of them may have the same migration.
+    Links must stay inside the folder, so an install that is made of links to files is refused. In a zip archive all
+    links are, names with `..`, backslashes, a drive or a leading `/`, duplicates, encrypted entries, and such as have
+    more than 64 MiB, 512 MiB in all, or 100 times their packed size (if that is more than 1 MiB).
 
     A package without any migration is an error. That some of its files are missing is not noticed.
     """
@@ -99,37 +99,46 @@ class PackageSource:
         name, parts = str(self.package), PurePosixPath(self.path).parts
         origin = "/".join((*name.split("."), *parts))
         try:
-            nodes = _places(import_module(name))
+            nodes = _places(import_module(name), parts)
+            folders = {str(node): folder for node in nodes if (folder := _open(node, origin)).is_there()}
+        except SourceError:
+            raise
         except Exception as error:
             raise SourceError([Problem(origin, None, _not_there(name, error))]) from error
-        for part in parts:
-            nodes = [node / part for node in nodes]
-        folders = [node for node in nodes if node.is_dir()]
-        node = folders[0] if len(folders) == 1 else Portions([_open(x, str(x).rstrip("/")) for x in folders], origin)
-        migrations = read_folder(node, origin, self.layout)
+        folder = next(iter(folders.values())) if len(folders) == 1 else Portions(folders, origin)
+        migrations = read_folder(folder, origin, self.layout)
         if not migrations:
             raise SourceError([Problem(origin, None, _how_to_include(name, "/".join(parts), origin))])
         return migrations
 
 
-def _places(package: ModuleType) -> list[Traversable]:
-    """Return the folder of a package, or all portions of a namespace package.
+def _places(package: ModuleType, parts: Sequence[str]) -> list[Traversable]:
+    """Return a folder of a package; of a namespace package that in each portion.
 
     Of these `importlib.resources` before Python 3.13 reads none in an archive, and no version tells of what two of them
     have under one name.
     """
     if not hasattr(package, "__path__"):
         raise ImportError("it is a module, not a package")
-    if package.__spec__ is None or not isinstance(package.__spec__.loader, NamespaceLoader):
-        return [files(package)]
     nodes: list[Traversable] = []
-    for path in map(Path, dict.fromkeys(map(os.path.realpath, package.__path__))):
-        archive = next((parent for parent in path.parents if parent.is_file()), None)
-        if archive is not None:
-            nodes.append(zipfile.Path(archive, f"{path.relative_to(archive).as_posix()}/"))
-        elif path.is_dir():  # an editable install adds what is no place
-            nodes.append(path)
-    return nodes
+    if package.__spec__ is None or not isinstance(package.__spec__.loader, NamespaceLoader):
+        nodes.append(files(package))
+    else:
+        for path in map(Path, dict.fromkeys(map(os.path.realpath, package.__path__))):
+            archive = next((parent for parent in path.parents if parent.is_file()), None)
+            if archive is not None:
+                nodes.append(zipfile.Path(archive, f"{path.relative_to(archive).as_posix()}/"))
+            elif path.is_dir():  # an editable install adds what is no place
+                nodes.append(path)
+    return [_inside(node, parts) for node in nodes]
+
+
+def _inside(node: Traversable, parts: Sequence[str]) -> Traversable:
+    if isinstance(node, zipfile.Path):  # whose joinpath() is slow, and never returns for some names (CVE-2024-8088)
+        return zipfile.Path(node.root, f"{'/'.join((node.at.rstrip('/'), *parts))}/")
+    for part in parts:
+        node = node / part
+    return node
 
 
 def _not_there(name: str, error: Exception) -> str:

@@ -45,14 +45,18 @@ class _Archive(Folder):
             raise FileNotFoundError
         return [Entry(name, self, isinstance(part, dict)) for name, part in self._tree.items()]
 
+    def is_there(self) -> bool:
+        return self._tree is not None
+
     def folder(self, name: str) -> Folder:
-        part = self._tree[name] if self._tree else None
+        part = (self._tree or {}).get(name)
         return _Archive(self._archive, f"{self.origin}/{name}", part if isinstance(part, dict) else None)
 
     def read(self, name: str) -> bytes:
-        info = self._tree[name] if self._tree else None
+        info = (self._tree or {}).get(name)
         if not isinstance(info, ZipInfo):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            code = errno.ENOENT if info is None else errno.EISDIR
+            raise OSError(code, os.strerror(code))
         if isinstance(self._archive, ZipFile):
             with self._archive.open(info) as stream:
                 return stream.read(info.file_size + 1)
@@ -116,7 +120,7 @@ def _defect(info: ZipInfo) -> str | None:
     if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         return "is not compressed by deflate: pack the archive with that, or with nothing"
     if max(info.file_size, info.compress_size) > _FILE:
-        return f"has more than {_FILE // _MIB} MiB unpacked: leave it out of the archive, or cut it into several"
+        return f"has more than {_FILE // _MIB} MiB: leave it out of the archive, or cut it into several"
     if info.file_size > max(_MIB, _RATIO * info.compress_size):
         return f"has more than {_RATIO} times its packed size, as a decompression bomb has: leave it out of the archive"
     return None

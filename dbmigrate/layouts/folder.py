@@ -16,7 +16,7 @@ from dbmigrate.errors import SourceError
 from dbmigrate.script import Problem, checksum, decode, is_blank, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from importlib.resources.abc import Traversable
 
     from dbmigrate.model import Body
@@ -81,6 +81,10 @@ class Folder:
             reason = _unreadable(error)
         raise SourceError([Problem(self.origin, None, reason)])
 
+    def is_there(self) -> bool:
+        """Tell whether there is such a folder."""
+        return self._node.is_dir()
+
     def read(self, name: str) -> bytes:
         """Return the bytes of a file in the folder."""
         return self._node.joinpath(name).read_bytes()
@@ -134,15 +138,22 @@ class _Directory(Folder):
 class Portions(Folder):
     """A folder that is in several places, and of which all parts count, as those of a namespace package."""
 
-    def __init__(self, folders: Sequence[Folder], origin: str) -> None:
+    def __init__(self, folders: Mapping[str, Folder], origin: str) -> None:
+        """Take the folders by the places that they are in."""
         self._folders, self.origin = folders, escaped(origin)
 
-    def _list(self) -> list[Entry]:
+    def entries(self) -> list[Entry]:
+        """Return what is in the folders; a name that is in several of them is a defect."""
         found: dict[str, Entry] = {}
-        for entry in (entry for folder in self._folders for entry in folder.entries()):
-            if (first := found.setdefault(entry.name, entry)) is not entry:
-                defect = f"is in {entry.parent.origin} too: rename one of them, or delete it"
-                found[entry.name] = first._replace(defect=defect)
+        places: dict[str, list[str]] = {}
+        for place, folder in self._folders.items():
+            for entry in folder.entries():
+                found[entry.name] = entry
+                places.setdefault(entry.name, []).append(place)
+        for name, several in places.items():
+            if len(several) > 1:
+                defect = f"is in several places: {' and '.join(several)}. Rename one of them, or delete it"
+                found[name] = found[name]._replace(defect=defect)
         return list(found.values())
 
     def read(self, name: str) -> bytes:
@@ -154,7 +165,7 @@ class Portions(Folder):
         return self._parent(name).folder(name)
 
     def _parent(self, name: str) -> Folder:
-        return next((entry.parent for entry in self.entries() if entry.name == name), self._folders[0])
+        return next(entry.parent for entry in self.entries() if entry.name == name)
 
 
 def _look(item: os.DirEntry[str], root: str) -> tuple[bool, str | None]:
