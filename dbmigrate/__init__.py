@@ -43,6 +43,7 @@ from dbmigrate.python import python_migration as python_migration
 from dbmigrate.script import Problem as Problem
 from dbmigrate.source import FilesystemSource as FilesystemSource
 from dbmigrate.source import MemorySource as MemorySource
+from dbmigrate.source import PackageSource as PackageSource
 from dbmigrate.source import Source as Source
 from dbmigrate.source import sql_migration as sql_migration
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import zipfile
+from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
+from importlib.machinery import NamespaceLoader
+from importlib.resources import files
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Protocol
 
 from dbmigrate.errors import ConfigurationError, SourceError
-from dbmigrate.layouts.folder import UNFIT, fits, open_folder
+from dbmigrate.layouts.archive import open_archive
+from dbmigrate.layouts.folder import UNFIT, Portions, fits, open_folder
 from dbmigrate.model import Migration, TextBody
 from dbmigrate.plan import BASE
 from dbmigrate.python import Function
 from dbmigrate.script import Problem, checksum, decode, is_blank
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Sequence
     from importlib.resources.abc import Traversable
+    from types import ModuleType
 
+    from dbmigrate.layouts.folder import Folder
     from dbmigrate.model import Body
 
 LAYOUTS = ("native",)
@@ -69,12 +75,117 @@ class FilesystemSource:
         return read_folder(Path(self.path), str(Path(self.path)), self.layout)
 
 
-def read_folder(node: Traversable, origin: str, layout: str) -> Sequence[Migration]:
-    """Return the migrations of a folder, called `origin` in messages. Raises SourceError with all that is wrong."""
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """A folder of migrations inside a package: installed, editable, in a zip archive on `sys.path`, or in a zipapp.
+
+    The package is imported, as `importlib.resources` wants it, and its files are read by name; none is extracted or
+    kept open. Wherever it is, its migrations have the same names and checksums, and the same origin in messages:
+    `shop/migrations/1_a.sql`. All portions of a namespace package count; no two of them may have the same migration.
+    Links must stay inside the folder, so an install that is made of links to files is refused. In a zip archive all
+    links are, names with `..`, backslashes, a drive or a leading `/`, duplicates, encrypted entries, and such as have
+    more than 64 MiB, 512 MiB in all, or 100 times their packed size (if that is more than 1 MiB).
+
+    A package without any migration is an error. That some of its files are missing is not noticed.
+    """
+
+    #: Its name, or the package itself, of which the name is kept.
+    package: str | ModuleType
+    #: The folder in it, with `/` on every system; `.` is the package's own.
+    path: str = "migrations"
+    #: The grammar of the folder, by name.
+    layout: str = field(default="native", kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Keep the name of a package. Raises ConfigurationError for a path that is not inside of it."""
+        if not isinstance(self.package, str):
+            object.__setattr__(self, "package", self.package.__name__)
+        path = PureWindowsPath(self.path)
+        if path.anchor or ".." in path.parts or "\\" in self.path:
+            raise ConfigurationError(f"{self.path!r} is no path inside a package: give its parts, with / between them")
+
+    def load(self) -> Sequence[Migration]:
+        """Return the migrations in the layout's order.
+
+        Raises SourceError with everything that is wrong with them at once, or that the package cannot be imported.
+        """
+        name, parts = str(self.package), PurePosixPath(self.path).parts
+        origin = "/".join((*name.split("."), *parts))
+        try:
+            nodes = _places(import_module(name), parts)
+            folders = {str(node): folder for node in nodes if (folder := _open(node, origin)).is_there()}
+        except SourceError:
+            raise
+        except Exception as error:
+            raise SourceError([Problem(origin, None, _not_there(name, error))]) from error
+        folder = next(iter(folders.values())) if len(folders) == 1 else Portions(folders, origin)
+        migrations = read_folder(folder, origin, self.layout)
+        if not migrations:
+            raise SourceError([Problem(origin, None, _how_to_include(name, "/".join(parts), origin))])
+        return migrations
+
+
+def _places(package: ModuleType, parts: Sequence[str]) -> list[Traversable]:
+    """Return a folder of a package; of a namespace package that in each portion.
+
+    Of these `importlib.resources` before Python 3.13 reads none in an archive, and no version tells of what two of them
+    have under one name.
+    """
+    if not hasattr(package, "__path__"):
+        raise ImportError("it is a module, not a package")
+    nodes: list[Traversable] = []
+    if package.__spec__ is None or not isinstance(package.__spec__.loader, NamespaceLoader):
+        nodes.append(files(package))
+    else:
+        for path in map(Path, dict.fromkeys(map(os.path.realpath, package.__path__))):
+            archive = next((parent for parent in path.parents if parent.is_file()), None)
+            if archive is not None:
+                nodes.append(zipfile.Path(archive, f"{path.relative_to(archive).as_posix()}/"))
+            elif path.is_dir():  # an editable install adds what is no place
+                nodes.append(path)
+    return [_inside(node, parts) for node in nodes]
+
+
+def _inside(node: Traversable, parts: Sequence[str]) -> Traversable:
+    if isinstance(node, zipfile.Path):  # whose joinpath() is slow, and never returns for some names (CVE-2024-8088)
+        return zipfile.Path(node.root, f"{'/'.join((node.at.rstrip('/'), *parts))}/")
+    for part in parts:
+        node = node / part
+    return node
+
+
+def _not_there(name: str, error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+        return f"there is no package {name!r}: install it, or name the right one"
+    return f"the package {name!r} cannot be used ({type(error).__name__}: {error}): correct that, and call again"
+
+
+def _how_to_include(name: str, path: str, origin: str) -> str:
+    return f"""there is no migration in {path or "."} of the package {name!r} as it is installed. Build it with them:
+- hatchling leaves out what .gitignore names, unless it is told in pyproject.toml
+    [tool.hatch.build.targets.wheel]
+    artifacts = ["**/{origin}/"]
+  and what is not in the package's folder, unless it is told where it is
+    [tool.hatch.build.targets.wheel.force-include]
+    "migrations" = "{origin}"
+- setuptools leaves out what is not Python, unless it is told
+    [tool.setuptools.package-data]
+    "{name}" = ["{path and path + "/"}**"]"""
+
+
+def _open(node: Traversable | Folder, origin: str) -> Folder:
+    return open_archive(node, origin) if isinstance(node, zipfile.Path) else open_folder(node, origin)
+
+
+def read_folder(node: Traversable | Folder, origin: str, layout: str) -> Sequence[Migration]:
+    """Return the migrations of a folder, called `origin` in messages. Raises SourceError with all that is wrong.
+
+    The folder may be a path, or in a package or an archive: for a `zipfile.Path`, see `layouts/archive.py`.
+    """
     if layout not in LAYOUTS:
         raise ConfigurationError(f"there is no layout {layout!r}; there is: {', '.join(LAYOUTS)}")
     read = import_module(f"dbmigrate.layouts.{layout}").read
-    found: tuple[list[Migration], list[Problem]] = read(open_folder(node, origin))
+    found: tuple[list[Migration], list[Problem]] = read(_open(node, origin))
     migrations, problems = found
     if problems:
         raise SourceError(problems)

@@ -16,7 +16,7 @@ from dbmigrate.errors import SourceError
 from dbmigrate.script import Problem, checksum, decode, is_blank, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from importlib.resources.abc import Traversable
 
     from dbmigrate.model import Body
@@ -42,7 +42,7 @@ class Entry(NamedTuple):
     @property
     def origin(self) -> str:
         """What to call it in messages."""
-        return f"{self.parent.origin}/{_escaped(self.name)}"
+        return f"{self.parent.origin}/{escaped(self.name)}"
 
     def problem(self, reason: str) -> Problem:
         """Return what is wrong with it."""
@@ -67,7 +67,7 @@ class Folder:
     """A folder of migrations, in a package or an archive: any Traversable."""
 
     def __init__(self, node: Traversable, origin: str) -> None:
-        self._node, self.origin = node, _escaped(origin)
+        self._node, self.origin = node, escaped(origin)
 
     def entries(self) -> list[Entry]:
         """Return what is in the folder, in no order. Raises SourceError if it cannot be read."""
@@ -80,6 +80,10 @@ class Folder:
         except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
             reason = _unreadable(error)
         raise SourceError([Problem(self.origin, None, reason)])
+
+    def is_there(self) -> bool:
+        """Tell whether there is such a folder."""
+        return self._node.is_dir()
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file in the folder."""
@@ -95,8 +99,10 @@ class Folder:
         return [Entry(node.name, self, node.is_dir()) for node in self._node.iterdir()]
 
 
-def open_folder(node: Traversable, origin: str) -> Folder:
-    """Return the folder of migrations at a path, in a package or in an archive."""
+def open_folder(node: Traversable | Folder, origin: str) -> Folder:
+    """Return the folder of migrations at a path or in a package; what is one already stays as it is."""
+    if isinstance(node, Folder):
+        return node
     return _Directory(node, origin) if isinstance(node, Path) else Folder(node, origin)
 
 
@@ -127,6 +133,39 @@ class _Directory(Folder):
 
     def folder(self, name: str) -> Folder:
         return _Directory(Path(self._path, name), f"{self.origin}/{name}", self._root)
+
+
+class Portions(Folder):
+    """A folder that is in several places, and of which all parts count, as those of a namespace package."""
+
+    def __init__(self, folders: Mapping[str, Folder], origin: str) -> None:
+        """Take the folders by the places that they are in."""
+        self._folders, self.origin = folders, escaped(origin)
+
+    def entries(self) -> list[Entry]:
+        """Return what is in the folders; a name that is in several of them is a defect."""
+        found: dict[str, Entry] = {}
+        places: dict[str, list[str]] = {}
+        for place, folder in self._folders.items():
+            for entry in folder.entries():
+                found[entry.name] = entry
+                places.setdefault(entry.name, []).append(place)
+        for name, several in places.items():
+            if len(several) > 1:
+                defect = f"is in several places: {' and '.join(several)}. Rename one of them, or delete it"
+                found[name] = found[name]._replace(defect=defect)
+        return list(found.values())
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file in the folder."""
+        return self._parent(name).read(name)
+
+    def folder(self, name: str) -> Folder:
+        """Return a folder in the folder."""
+        return self._parent(name).folder(name)
+
+    def _parent(self, name: str) -> Folder:
+        return next(entry.parent for entry in self.entries() if entry.name == name)
 
 
 def _look(item: os.DirEntry[str], root: str) -> tuple[bool, str | None]:
@@ -206,6 +245,6 @@ def fits(text: str) -> bool:
     return 0 < len(text) <= _LONGEST and text.isprintable()
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return a name or path on one line, so that it cannot steer a terminal or fake a message."""
     return text if text.isprintable() else printable(text).replace("\n", "\\n")
