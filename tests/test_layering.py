@@ -19,7 +19,7 @@ _FLOORS: Final = [
     {"model", "scanner", "script"},
     {"errors"},
     {"plan", "source", "layouts", "ledger", "dialects", "python"},
-    {"run", "connect", "journal", "execute", "survey"},
+    {"arguments", "run", "connect", "journal", "execute", "survey"},
     {"migrator", "dbmigrate"},
 ]
 _TREES: Final = {
