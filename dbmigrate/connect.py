@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, MissingGreenlet, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
+from dbmigrate.dialects import is_async
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, MigrationError
 from dbmigrate.run import PATIENCE, wait_for, writing
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
     from dbmigrate.run import Run
 
+_ASYNC = (
+    "an asynchronous driver cannot be used here: give a URL that names another one, as in postgresql+psycopg://, or "
+    "call inside `await connection.run_sync(...)`. Nothing was run"
+)
+
 
 @contextmanager
 def engine_of(database: URL | Engine | Connection) -> Generator[Engine | Connection]:
@@ -33,11 +39,16 @@ def engine_of(database: URL | Engine | Connection) -> Generator[Engine | Connect
         yield database
         return
     try:
-        engine = create_engine(database, poolclass=NullPool)
+        engine = None if is_async(database) else create_engine(database, poolclass=NullPool)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
             f"no driver for this URL is installed ({error}): install one, or name another as in postgresql+psycopg://"
         ) from error
+    except Exception as error:  # what SQLAlchemy cannot read in the query of a URL comes out as anything
+        reason = _without_secrets(str(error), database)
+        raise ConfigurationError(f"this URL cannot be used: {reason}. Nothing was run") from error
+    if engine is None:
+        raise ConfigurationError(_ASYNC)
     try:
         yield engine
     finally:
@@ -54,13 +65,23 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
     url = database.engine.url
     try:
         opened = database.connect() if isinstance(database, Engine) else nullcontext(database)
-    except SQLAlchemyError as error:
-        text = _without_secrets(str(getattr(error, "orig", None) or error), url)
+    except MissingGreenlet as error:
+        raise ConfigurationError(_ASYNC) from error
+    except Exception as error:  # drivers, pools and hooks raise anything
+        text = _without_secrets(run.dialect.message(error) if isinstance(error, DBAPIError) else str(error), url)
         place = url.set(password=None, query={}).render_as_string()
         raise ConfigurationError(f"cannot connect to {place}: {text}. Nothing was run") from error
     with opened as connection:
         run.connection, run.lost = connection, False
-        if not run.dialect.waits and (not connection.in_transaction() or run.dialect.autocommits(connection)):
+        if run.dialect.waits:
+            if run.dialect.is_shared(connection):
+                raise ConfigurationError(
+                    "the connection that this Engine gave is in a transaction already. If a hook of yours opened it, "
+                    "end it there; if the pool gives the same connection to several (StaticPool), end it first, or "
+                    "pass the Connection that has it. Nothing was run"
+                )
+            connection.execution_options(stream_results=False)  # a cursor on the server would want a transaction
+        elif not connection.in_transaction() or run.dialect.autocommits(connection):
             raise ConfigurationError(
                 "this Connection is not in a transaction: use it inside engine.begin() and not in AUTOCOMMIT, or pass "
                 "its Engine. Nothing was run"
@@ -68,7 +89,7 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
         try:
             yield connection
         except DBAPIError as error:
-            text = _without_secrets(str(error.orig), url)
+            text = _without_secrets(run.dialect.message(error), url)
             raise MigrationError(
                 f"the database failed between steps: {text}. status() tells what is applied"
             ) from error
@@ -95,16 +116,26 @@ def session(run: Run) -> Generator[None]:
         if (seconds := getattr(settings, name)) is not None
         for sql in dialect.limit(connection, name, seconds)
     ]
+    home = None
     if not dialect.waits:
         wait_for(run, lambda: dialect.join(connection))
-    elif dialect.is_disposable(connection):
-        connection.detach()  # so that closing it closes the session
+    else:
+        if run.ledger.schema is None:
+            home = dialect.home(connection, run.ledger.table)  # in a transaction, as the application has it
+            connection.rollback()
+        if dialect.is_disposable(connection):
+            connection.detach()  # so that closing it closes the session
     with dialect.session(connection, settings.acquire_timeout):
         dialect.check(connection)
         for sql in limits:
             send(connection, sql)
         if run.ledger.schema is None:
             run.ledger = run.ledger.at(dialect.home(connection, run.ledger.table), dialect)
+            if home not in (None, run.ledger.schema):
+                raise ConfigurationError(
+                    f"a hook of this Engine names the schema {home} for one transaction only, and {run.ledger.schema} "
+                    "would be migrated: let it set that for the session, not with SET LOCAL. Nothing was run"
+                )
         run.session, run.applied_by = dialect.session_id(connection), run.applied_by or _who()
         key = dialect.lock_key(run.ledger.schema, run.ledger.table)
         if not dialect.begin_is_the_lock:
