@@ -7,9 +7,11 @@ as it came, unless a step may have run on it: then it is closed (an in-memory SQ
 from __future__ import annotations
 
 import os
+import re
 import socket
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Connection, Engine
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from dbmigrate.run import Run
 
+#: What in the query of a URL is not to be shown.
+_SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
 _ASYNC = (
     "an asynchronous driver cannot be used here: give a URL that names another one, as in postgresql+psycopg://, or "
     "call inside `await connection.run_sync(...)`. Nothing was run"
@@ -45,8 +49,8 @@ def engine_of(database: URL | Engine | Connection) -> Generator[Engine | Connect
             f"no driver for this URL is installed ({error}): install one, or name another as in postgresql+psycopg://"
         ) from error
     except Exception as error:  # what SQLAlchemy cannot read in the query of a URL comes out as anything
-        reason = _without_secrets(str(error), database)
-        raise ConfigurationError(f"this URL cannot be used: {reason}. Nothing was run") from error
+        _hide_secrets(error, database)
+        raise ConfigurationError(f"this URL cannot be used: {error}. Nothing was run") from error
     if engine is None:
         raise ConfigurationError(_ASYNC)
     try:
@@ -68,7 +72,8 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
     except MissingGreenlet as error:
         raise ConfigurationError(_ASYNC) from error
     except Exception as error:  # drivers, pools and hooks raise anything
-        text = _without_secrets(run.dialect.message(error) if isinstance(error, DBAPIError) else str(error), url)
+        _hide_secrets(error, url)
+        text = run.dialect.message(error) if isinstance(error, DBAPIError) else error
         place = url.set(password=None, query={}).render_as_string()
         raise ConfigurationError(f"cannot connect to {place}: {text}. Nothing was run") from error
     with opened as connection:
@@ -89,17 +94,33 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
         try:
             yield connection
         except DBAPIError as error:
-            text = _without_secrets(run.dialect.message(error), url)
-            raise MigrationError(
-                f"the database failed between steps: {text}. status() tells what is applied"
-            ) from error
+            _hide_secrets(error, url)
+            reason = f"the database failed between steps: {run.dialect.message(error)}. status() tells what is applied"
+            raise MigrationError(reason) from error
 
 
-def _without_secrets(message: str, url: URL) -> str:
-    secrets = [str(url.password or ""), *(str(v) for k, v in url.query.items() if "pass" in k.lower())]
-    for secret in secrets:
-        message = message.replace(secret, "***") if secret else message
-    return message
+def _hide_secrets(error: BaseException, url: URL) -> None:
+    """Take the secrets of a URL out of an error and all that it stands on: their text, and whatever they carry."""
+    hidden = [values for key, values in url.query.items() if _SECRET.search(key)]
+    plain = {str(url.password or ""), *(v for vs in hidden for v in ([vs] if isinstance(vs, str) else vs))} - {""}
+    forms = [(s, quote(s, safe=""), quote_plus(s), repr(s)[1:-1], repr(s.encode())[2:-1]) for s in plain]
+    secrets = sorted({form for same in forms for form in same}, key=len, reverse=True)
+
+    def clean(value: object) -> object:
+        if isinstance(value, str):
+            for secret in secrets:
+                value = value.replace(secret, "***")
+        elif type(value).__module__ != "builtins" and not isinstance(value, BaseException):
+            return None if any(secret in repr(value) for secret in secrets) else value  # psycopg: all it connected with
+        return value
+
+    links = [error]
+    for link in links:  # which grows meanwhile
+        link.args = tuple(map(clean, link.args))
+        vars(link).update({name: clean(value) for name, value in vars(link).items()})
+        if isinstance(link, UnicodeEncodeError):  # it quotes from what could not be encoded
+            link.object = "***"
+        links += [x for x in (link.__cause__, link.__context__) if x is not None and x not in links]
 
 
 @contextmanager

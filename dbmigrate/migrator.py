@@ -60,6 +60,9 @@ class Migrator(Settings):
 
     An immutable value without open resources: picklable when given a URL, usable from many threads and in several
     copies at once. Every call loads the source anew and opens what it needs.
+
+    No password is in its repr, nor in what it returns, raises, logs or tells `on_event`, nor in a pickle of those. A
+    pickle of the Migrator itself is to be of use in another process, so it has the URL, with the password in it.
     """
 
     def __init__(  # noqa: PLR0913 - the one place where everything can be set
