@@ -7,15 +7,18 @@ as it came, unless a step may have run on it: then it is closed (an in-memory SQ
 from __future__ import annotations
 
 import os
+import re
 import socket
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, MissingGreenlet, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
+from dbmigrate.dialects import is_async
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, MigrationError
 from dbmigrate.run import PATIENCE, wait_for, writing
@@ -25,6 +28,13 @@ if TYPE_CHECKING:
 
     from dbmigrate.run import Run
 
+#: What in the query of a URL is not to be shown.
+_SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
+_ASYNC = (
+    "an asynchronous driver cannot be used here: give a URL that names another one, as in postgresql+psycopg://, or "
+    "call inside `await connection.run_sync(...)`. Nothing was run"
+)
+
 
 @contextmanager
 def engine_of(database: URL | Engine | Connection) -> Generator[Engine | Connection]:
@@ -33,11 +43,16 @@ def engine_of(database: URL | Engine | Connection) -> Generator[Engine | Connect
         yield database
         return
     try:
-        engine = create_engine(database, poolclass=NullPool)
+        engine = None if is_async(database) else create_engine(database, poolclass=NullPool)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
             f"no driver for this URL is installed ({error}): install one, or name another as in postgresql+psycopg://"
         ) from error
+    except Exception as error:  # what SQLAlchemy cannot read in the query of a URL comes out as anything
+        _hide_secrets(error, database)
+        raise ConfigurationError(f"this URL cannot be used: {error}. Nothing was run") from error
+    if engine is None:
+        raise ConfigurationError(_ASYNC)
     try:
         yield engine
     finally:
@@ -54,13 +69,24 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
     url = database.engine.url
     try:
         opened = database.connect() if isinstance(database, Engine) else nullcontext(database)
-    except SQLAlchemyError as error:
-        text = _without_secrets(str(getattr(error, "orig", None) or error), url)
+    except MissingGreenlet as error:
+        raise ConfigurationError(_ASYNC) from error
+    except Exception as error:  # drivers, pools and hooks raise anything
+        _hide_secrets(error, url)
+        text = run.dialect.message(error) if isinstance(error, DBAPIError) else error
         place = url.set(password=None, query={}).render_as_string()
         raise ConfigurationError(f"cannot connect to {place}: {text}. Nothing was run") from error
     with opened as connection:
         run.connection, run.lost = connection, False
-        if not run.dialect.waits and (not connection.in_transaction() or run.dialect.autocommits(connection)):
+        if run.dialect.waits:
+            if run.dialect.is_shared(connection):
+                raise ConfigurationError(
+                    "the connection that this Engine gave is in a transaction already. If a hook of yours opened it, "
+                    "end it there; if the pool gives the same connection to several (StaticPool), end it first, or "
+                    "pass the Connection that has it. Nothing was run"
+                )
+            connection.execution_options(stream_results=False)  # a cursor on the server would want a transaction
+        elif not connection.in_transaction() or run.dialect.autocommits(connection):
             raise ConfigurationError(
                 "this Connection is not in a transaction: use it inside engine.begin() and not in AUTOCOMMIT, or pass "
                 "its Engine. Nothing was run"
@@ -68,17 +94,33 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
         try:
             yield connection
         except DBAPIError as error:
-            text = _without_secrets(str(error.orig), url)
-            raise MigrationError(
-                f"the database failed between steps: {text}. status() tells what is applied"
-            ) from error
+            _hide_secrets(error, url)
+            reason = f"the database failed between steps: {run.dialect.message(error)}. status() tells what is applied"
+            raise MigrationError(reason) from error
 
 
-def _without_secrets(message: str, url: URL) -> str:
-    secrets = [str(url.password or ""), *(str(v) for k, v in url.query.items() if "pass" in k.lower())]
-    for secret in secrets:
-        message = message.replace(secret, "***") if secret else message
-    return message
+def _hide_secrets(error: BaseException, url: URL) -> None:
+    """Take the secrets of a URL out of an error and all that it stands on: their text, and whatever they carry."""
+    hidden = [values for key, values in url.query.items() if _SECRET.search(key)]
+    plain = {str(url.password or ""), *(v for vs in hidden for v in ([vs] if isinstance(vs, str) else vs))} - {""}
+    forms = [(s, quote(s, safe=""), quote_plus(s), repr(s)[1:-1], repr(s.encode())[2:-1]) for s in plain]
+    secrets = sorted({form for same in forms for form in same}, key=len, reverse=True)
+
+    def clean(value: object) -> object:
+        if isinstance(value, str):
+            for secret in secrets:
+                value = value.replace(secret, "***")
+        elif type(value).__module__ != "builtins" and not isinstance(value, BaseException):
+            return None if any(secret in repr(value) for secret in secrets) else value  # psycopg: all it connected with
+        return value
+
+    links = [error]
+    for link in links:  # which grows meanwhile
+        link.args = tuple(map(clean, link.args))
+        vars(link).update({name: clean(value) for name, value in vars(link).items()})
+        if isinstance(link, UnicodeEncodeError):  # it quotes from what could not be encoded
+            link.object = "***"
+        links += [x for x in (link.__cause__, link.__context__) if x is not None and x not in links]
 
 
 def limits(run: Run) -> list[str]:
@@ -99,11 +141,15 @@ def session(run: Run) -> Generator[None]:
     `acquire_timeout` seconds.
     """
     connection, dialect, settings = run.connection, run.dialect, run.settings
-    limited = limits(run)
+    limited, home = limits(run), None
     if not dialect.waits:
         wait_for(run, lambda: dialect.join(connection))
-    elif dialect.is_disposable(connection):
-        connection.detach()  # so that closing it closes the session
+    else:
+        if run.ledger.schema is None:
+            home = dialect.home(connection, run.ledger.table)  # in a transaction, as the application has it
+            connection.rollback()
+        if dialect.is_disposable(connection):
+            connection.detach()  # so that closing it closes the session
     beside = dialect.lock_beside if dialect.begin_is_the_lock and not run.ledger.transactional else _no_lock
     with dialect.session(connection, settings.acquire_timeout), beside(connection) as try_lock_beside:
         dialect.check(connection)
@@ -111,6 +157,11 @@ def session(run: Run) -> Generator[None]:
             send(connection, sql)
         if run.ledger.schema is None:
             run.ledger = run.ledger.at(dialect.home(connection, run.ledger.table), dialect)
+            if home not in (None, run.ledger.schema):
+                raise ConfigurationError(
+                    f"a hook of this Engine names the schema {home} for one transaction only, and {run.ledger.schema} "
+                    "would be migrated: let it set that for the session, not with SET LOCAL. Nothing was run"
+                )
         run.session, run.applied_by = dialect.session_id(connection), run.applied_by or _who()
         key = dialect.lock_key(run.ledger.schema, run.ledger.table)
         if not dialect.begin_is_the_lock:

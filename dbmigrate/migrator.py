@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from sqlalchemy import make_url
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from dbmigrate import plan as planning
+from dbmigrate.arguments import check, read_database
 from dbmigrate.connect import connect, engine_of, session
 from dbmigrate.dialects import Dialect, dialect_for
 from dbmigrate.errors import (
@@ -33,11 +33,8 @@ from dbmigrate.journal import check_resumable, journalled
 from dbmigrate.ledger import Ledger, LedgerBusyError, TableLedger
 from dbmigrate.model import (
     Ahead,
-    Edited,
     Event,
     Finding,
-    Missing,
-    OutOfOrder,
     Plan,
     Record,
     Report,
@@ -56,8 +53,6 @@ if TYPE_CHECKING:
     from dbmigrate.model import Migration
     from dbmigrate.plan import History
 
-_TOLERABLE: tuple[type[Finding], ...] = (Ahead, Edited, Missing, OutOfOrder)
-
 
 @dataclass(frozen=True, slots=True, init=False)
 class Migrator(Settings):
@@ -65,6 +60,9 @@ class Migrator(Settings):
 
     An immutable value without open resources: picklable when given a URL, usable from many threads and in several
     copies at once. Every call loads the source anew and opens what it needs.
+
+    No password is in its repr, nor in what it returns, raises, logs or tells `on_event`, nor in a pickle of those. A
+    pickle of the Migrator itself is to be of use in another process, so it has the URL, with the password in it.
     """
 
     def __init__(  # noqa: PLR0913 - the one place where everything can be set
@@ -105,12 +103,14 @@ class Migrator(Settings):
             ConfigurationError: An argument is wrong. No database was touched.
 
         """
-        if isinstance(database, str):
-            try:
-                database = make_url(database)
-            except (ArgumentError, ValueError):  # its text may hold a password
-                raise ConfigurationError("the database URL cannot be read; it looks like sqlite:///app.db") from None
-        _check_database(database)
+        limits = {
+            "acquire_timeout": acquire_timeout,
+            "lock_timeout": lock_timeout,
+            "statement_timeout": statement_timeout,
+        }
+        named = {"source": source, "ledger": ledger, "allow": allow, "transaction": transaction, "on_event": on_event}
+        check(**named, dialect=dialect, **limits)
+        database = read_database(database)
         dialect = dialect or dialect_for(database if isinstance(database, URL) else database.engine.url)
         if isinstance(database, Connection):
             from dbmigrate.dialects.borrowed import borrowed  # noqa: PLC0415
@@ -120,20 +120,6 @@ class Migrator(Settings):
             raise ConfigurationError(
                 "an in-memory SQLite named by URL would vanish with the call: pass the Engine that the application uses"
             )
-        if not all(kind in _TOLERABLE for kind in allow):
-            names = ", ".join(kind.__name__ for kind in _TOLERABLE)
-            raise ConfigurationError(f"allow takes the finding types {names}, and no others")
-        if transaction not in ("each", "all"):
-            raise ConfigurationError(f"transaction is 'each' or 'all', not {transaction!r}")
-        limits = {
-            "acquire_timeout": acquire_timeout,
-            "lock_timeout": lock_timeout,
-            "statement_timeout": statement_timeout,
-        }
-        for name, seconds in limits.items():
-            number = isinstance(seconds, int | float) and 0 <= seconds < 1e6  # noqa: PLR2004 - eleven days
-            if not number and (seconds is not None or name == "acquire_timeout"):
-                raise ConfigurationError(f"{name} is a number of seconds, not {seconds!r}")
         values: dict[str, object] = {
             "database": database,
             "source": FilesystemSource(source) if isinstance(source, str | os.PathLike) else source,
@@ -174,6 +160,7 @@ class Migrator(Settings):
         once what waiting cannot mend (an edited or missing migration, a source that cannot be read); after `timeout`
         seconds NotCurrent, or ConfigurationError if there was no connection to be had, saying what is missing.
         """
+        check(timeout=timeout)
         until = time.monotonic() + timeout
         began, said = time.monotonic(), -REMIND
         while True:
@@ -202,6 +189,7 @@ class Migrator(Settings):
         """
         from dbmigrate.printing import printer  # noqa: PLC0415 - not needed where nothing is planned
 
+        check(to=to)
         with self._looking() as (run, survey):
             survey.refuse(self.allow)
             steps = self._checked(run, planning.upgrade_steps(survey.migrations, survey.history, to), {})
@@ -219,6 +207,7 @@ class Migrator(Settings):
         MigrationInProgress. Raises MigrationFailed when a step fails: the steps in its `report` are committed, and it
         says what is left of the failed one (nothing, where DDL is transactional).
         """
+        check(to=to)
         return self._run(lambda survey: planning.upgrade_steps(survey.migrations, survey.history, to))
 
     def downgrade(self, *, to: str | None = None, steps: int | None = None) -> Report:
@@ -231,7 +220,8 @@ class Migrator(Settings):
         """
         if to is not None and steps is not None:
             raise ConfigurationError("downgrade takes to= or steps=, not both")
-        count = _count(1 if steps is None else steps)
+        count = 1 if steps is None else steps
+        check(to=to, steps=count)
         return self._run(lambda survey: planning.downgrade_steps(survey.migrations, survey.history, to=to, steps=count))
 
     def goto(self, to: str) -> Report:
@@ -240,6 +230,7 @@ class Migrator(Settings):
         `to="base"` takes everything back. Raises what `downgrade` and `upgrade` raise; StalePlan only where something
         is taken back.
         """
+        check(version=to)
         return self._run(lambda survey: planning.goto_steps(survey.migrations, survey.history, to))
 
     def redo(self, steps: int = 1) -> Report:
@@ -248,11 +239,12 @@ class Migrator(Settings):
         One transaction, if every step of it is transactional: a failure leaves everything as it was. Otherwise one
         by one, as `downgrade` and `upgrade` do. Raises what those raise.
         """
-        count = _count(steps)
-        return self._run(lambda survey: planning.redo_steps(survey.migrations, survey.history, count), redo=True)
+        check(steps=steps)
+        return self._run(lambda survey: planning.redo_steps(survey.migrations, survey.history, steps), redo=True)
 
     def apply(self, plan: Plan) -> Report:
         """Carry out a plan exactly. Raises StalePlan if the ledger moved since; otherwise what `upgrade` raises."""
+        check(plan=plan)
 
         def choose(survey: Survey) -> tuple[Step, ...]:
             if (survey.history.seq, survey.history.chain) != (plan.head, plan.chain):
@@ -286,6 +278,7 @@ class Migrator(Settings):
         For a database whose schema exists already. Needs an empty ledger. Raises TargetError for an unknown version,
         HistoryError if the ledger is not empty, otherwise what `upgrade` raises; nothing is recorded then.
         """
+        check(version=version, reason=reason)
         migrations = sound(self.source.load())
         last = migrations.index(planning.find(version, migrations))
         marks = [(m, fingerprint_of(m, self.dialect) or None) for m in migrations[: last + 1]]
@@ -303,6 +296,7 @@ class Migrator(Settings):
         Raises TargetError if that migration is not applied, not in the source, or not edited, otherwise what `status`
         raises and MigrationInProgress; nothing is recorded then.
         """
+        check(version=version, reason=reason)
         migrations = sound(self.source.load())
         migration = planning.find(version, migrations)
         with self._existing() as run:
@@ -326,6 +320,7 @@ class Migrator(Settings):
         Raises TargetError if that migration is not unfinished or that statement not in doubt, MigrationInProgress if
         the session that began it is still there; nothing is recorded then.
         """
+        check(version=version, applied=applied, reason=reason, statement=statement)
         with self._dead_step() as (run, survey, begun):
             if begun.version != version:
                 raise TargetError(f"{version!r} is not unfinished; {begun} is. Nothing was recorded")
@@ -441,17 +436,6 @@ class Migrator(Settings):
             if survey.history.unfinished is None:
                 raise TargetError("no step is unfinished. Nothing was run")
             yield run, survey, survey.history.unfinished
-
-
-def _count(steps: object) -> int:
-    if not isinstance(steps, int) or steps < 1:
-        raise ConfigurationError(f"steps is a number of at least 1, not {steps!r}")
-    return steps
-
-
-def _check_database(database: object) -> None:
-    if not isinstance(database, URL | Engine | Connection):
-        raise ConfigurationError(f"database must be a URL, an Engine or a Connection, not {type(database).__name__}")
 
 
 def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:

@@ -64,6 +64,9 @@ _WITHOUT_TLS: Final = ("pymysql", "mysqlconnector")
 #: The user to connect as. It may do everything and has no password.
 USER: Final = "dbmigrate"
 
+#: Members of this role of PostgreSQL, which tests may create, are asked for their password over TCP.
+WITH_PASSWORD: Final = "dbmigrate_with_password"
+
 _PACKAGES: Final[Mapping[Kind, str]] = {"postgresql": "postgresql", "mariadb": "mariadb-server"}
 
 #: The database's own client program, by its names, and Debian's package that has it.
@@ -457,6 +460,8 @@ class _PostgreSQL(_Recipe):
         except ServerUnavailableError:
             # Not every system has that locale. initdb cleans up after itself.
             self._run(*initdb, "--locale=C")
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"host all +{WITH_PASSWORD} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
 
     def command(self, port: int) -> list[str]:
         settings: dict[str, object] = {

@@ -19,7 +19,7 @@ _FLOORS: Final = [
     {"model", "scanner", "script"},
     {"errors"},
     {"plan", "source", "layouts", "ledger", "dialects", "python"},
-    {"run", "connect", "journal", "execute", "survey", "printing"},
+    {"arguments", "run", "connect", "journal", "execute", "survey", "printing"},
     {"migrator", "dbmigrate"},
     {"testing"},
 ]

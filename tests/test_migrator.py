@@ -729,7 +729,7 @@ def test_a_migrator_is_a_value(database: Database, tmp_path: object) -> None:
         ({"database": "no url"}, "cannot be read"),
         ({"database": "oracle+oracledb://x/y"}, "does not know"),
         ({"database": 5}, "must be a URL"),
-        ({"database": "sqlite:///x.db", "allow": {Unfinished}}, "allow takes"),
+        ({"database": "sqlite:///x.db", "allow": {Unfinished}}, "allow is a set of finding types"),
         ({"database": "sqlite:///x.db", "transaction": "none"}, "'each' or 'all'"),
         ({"database": "sqlite:///x.db", "acquire_timeout": -1}, "acquire_timeout"),
         ({"database": "sqlite:///x.db", "lock_timeout": float("nan")}, "lock_timeout"),

@@ -28,4 +28,9 @@ def dialect_for(url: URL) -> Dialect:
     return cast("Dialect", import_module(f"dbmigrate.dialects.{_MODULES[name]}").DIALECT)
 
 
-__all__ = ["Dialect", "dialect_for"]
+def is_async(url: URL) -> bool:
+    """Tell whether a URL names a driver that has to be awaited, which need not be installed."""
+    return url.get_dialect().is_async
+
+
+__all__ = ["Dialect", "dialect_for", "is_async"]

@@ -113,6 +113,10 @@ class Dialect:
         """Tell whether the database outlives this connection, so that it can be closed instead of reused."""
         return True
 
+    def is_shared(self, connection: Connection) -> bool:  # noqa: ARG002
+        """Tell whether a connection that a pool just gave is in a transaction of somebody else's."""
+        return False
+
     def check(self, connection: Connection) -> None:
         """Raise ConfigurationError where scripts would not mean over this connection what they mean here."""
 

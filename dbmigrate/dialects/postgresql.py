@@ -91,6 +91,11 @@ class PostgreSQL(Dialect):
             return Traits(atomic=False)
         return _LOST if first in ("LISTEN", "DECLARE", "LOAD", "DEALLOCATE", "UNLISTEN") else PLAIN
 
+    def is_shared(self, connection: Connection) -> bool:
+        """Ask the driver, where it knows; what a hook set without COMMIT would be gone with the first rollback."""
+        info: Any = getattr(connection.connection.dbapi_connection, "info", None)
+        return info is not None and info.transaction_status != 0
+
     def check(self, connection: Connection) -> None:
         """Refuse strings in which a backslash escapes."""
         if scalar(connection, "SELECT pg_catalog.current_setting('standard_conforming_strings')") != "on":

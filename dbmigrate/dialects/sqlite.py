@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -84,19 +85,22 @@ class SQLite(Dialect):
 
     def exists(self, url: URL) -> bool:
         """Tell whether the file is there: connecting to a missing one would create it."""
-        name = url.database
-        return not name or name == ":memory:" or name.startswith("file:") or os.path.exists(name)  # noqa: PTH110
+        path = _file(url)
+        return not path or os.path.exists(path) or os.path.exists(url.database or "")  # noqa: PTH110
 
     def vanishes(self, url: URL) -> bool:
         """Tell a database in memory; a path with the same words in it is none."""
-        name = url.database or ""
-        if not name.startswith("file:"):
-            return name in ("", ":memory:")
-        return name.startswith("file::memory:") or "mode=memory" in name or url.query.get("mode") == "memory"
+        return not _file(url)
 
     def is_disposable(self, connection: Connection) -> bool:
         """Tell whether the main database is a file."""
-        return any(row[1] == "main" and row[2] for row in rows(connection, "PRAGMA database_list"))
+        is_file = any(row[1] == "main" and row[2] for row in rows(connection, "PRAGMA database_list"))
+        return is_file and _query(connection.engine.url).get("vfs") != "memdb"  # which has a name like a file's
+
+    def is_shared(self, connection: Connection) -> bool:
+        """Ask the driver, which begins late; with autocommit=False it does so at once."""
+        raw = _raw(connection)
+        return bool(raw.in_transaction) and getattr(raw, "autocommit", None) is not False
 
     def autocommits(self, connection: Connection) -> bool:
         """Ask the driver, which puts BEGIN off until the first DML; who has sent it by hand is in a transaction."""
@@ -197,6 +201,21 @@ class SQLite(Dialect):
     def is_transient(self, error: DBAPIError) -> bool:
         """Tell a busy database."""
         return _is_busy(error)
+
+
+def _query(url: URL) -> dict[str, object]:
+    """Return the parameters of a `file:` URI, some of which are in its own text."""
+    return {**dict(parse_qsl((url.database or "").partition("?")[2])), **url.query}
+
+
+def _file(url: URL) -> str:
+    """Return the path of a database; none if it is in memory, or temporary."""
+    name = url.database or ""
+    if not name.startswith("file:"):
+        return "" if name == ":memory:" else name
+    path, query = unquote(urlsplit(name).path), _query(url)
+    in_memory = path == ":memory:" or query.get("mode") == "memory" or query.get("vfs") == "memdb"
+    return "" if in_memory else path
 
 
 def _in_temp(head: tuple[str, ...]) -> bool:
