@@ -141,8 +141,7 @@ class Dialect:
         migrating over this connection would not be safe.
         """
         raw: Any = connection.connection.dbapi_connection
-        # Not as an execution option: the pool would undo that on a connection which is not this one any more.
-        connection.dialect.set_isolation_level(raw, "AUTOCOMMIT")
+        self.autocommit(connection)
         try:
             yield
         finally:
@@ -151,6 +150,11 @@ class Dialect:
                 # it the lock, for as long as a traceback keeps the connection. Most are closed already, and say so.
                 with suppress(connection.dialect.loaded_dbapi.Error):
                     raw.close()
+
+    def autocommit(self, connection: Connection) -> None:
+        """Have every statement commit by itself, until the connection is closed."""
+        # Not as an execution option: the pool would undo that on a connection which is not this one any more.
+        connection.dialect.set_isolation_level(connection.connection.dbapi_connection, "AUTOCOMMIT")  # type: ignore[arg-type]
 
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
         """Return the statements that set `lock_timeout` or `statement_timeout` for this session."""

@@ -164,6 +164,10 @@ class MySQL(Dialect):
                 _give_up_if_gone(connection)
                 raise
 
+    def autocommit(self, connection: Connection) -> None:
+        """Send it: older versions of SQLAlchemy cannot set it over mysql-connector."""
+        send(connection, "SET SESSION autocommit = 1")
+
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:
         """Set it in seconds, for this session; whole ones of at least 1 for locks."""
         if name == "lock_timeout":
