@@ -1,0 +1,410 @@
+"""dbmigrate beside Alembic, yoyo, Django and a hand-written loop, on one history in one run.
+
+Each tool gets the same statements in its own kind of files, and applies them to a new database,
+looks when nothing is pending, and takes everything back. Each of these is one call in a process of
+its own (`contestants.py`) that has imported the tool before, as in a release step; it includes the
+connecting. All use the same driver, and each migration is a transaction of its own for all of them.
+Python files are compiled beforehand. After every call the catalogue of the database is compared
+with what the history makes, so that no tool is fast because it did less.
+
+Without --write the results are printed. With it they also replace the tables of the same databases
+in README.md. The tools come with `pip install --group benchmark`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy
+
+from tests.benchmarks import common, history
+from tests.benchmarks.contestants import CONTESTANTS, Address, Script
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import URL
+
+ROOT: Final = Path(__file__).parents[2]
+
+KINDS: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+LOOK: Final = "nothing pending"
+
+#: What is measured, in this order, and the call that does it.
+ACTIONS: Final = {"apply": "upgrade", LOOK: "upgrade", "revert": "revert"}
+
+BASE: Final = "dbmigrate"
+
+#: Looking is so short that once in a turn says little.
+_LOOKS: Final = 3
+
+#: The tables of the history, whatever a tool's own are called.
+_TABLE: Final = re.compile(r"t\d{5}")
+
+
+class TooLate(Exception):
+    """A call took longer than the limit."""
+
+
+@dataclass(frozen=True)
+class Sample(common.Sample):
+    """A call, and what importing took before it."""
+
+    imported: float
+
+
+#: What the calls of one turn took. None was stopped at the limit, and those after it are missing.
+Turn = dict[str, Sample | None]
+
+
+# The databases, looked at from outside
+
+
+def catalogue(kind: str, url: URL) -> list[tuple[object, ...]]:
+    """Everything in a database that is the history's: columns, indexes, and numbers of rows."""
+    with closing(common.connect(kind, url)) as connection:
+        cursor = connection.cursor()
+        lines: list[tuple[object, ...]] = []
+        for query in _CATALOGUE[kind]:
+            cursor.execute(query)
+            lines += [tuple(row) for row in cursor.fetchall() if _TABLE.fullmatch(row[0])]
+        for table in sorted({str(line[0]) for line in lines}):
+            # The others get no rows, and 10,000 questions take their time.
+            if table.endswith("0"):
+                cursor.execute(f"SELECT count(*) FROM {table}")
+                lines.append((table, "rows", cursor.fetchone()[0]))
+    return sorted(lines, key=repr)
+
+
+_CATALOGUE: Final = {
+    "sqlite": (
+        'SELECT m.name, c.name, c.type, c."notnull", c.dflt_value, c.pk'
+        " FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'",
+        "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'index'",
+    ),
+    "postgresql": (
+        "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default"
+        " FROM information_schema.columns WHERE table_schema = 'public'",
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+    ),
+}
+
+
+def tables(lines: list[tuple[object, ...]]) -> int:
+    """Count the tables of a catalogue."""
+    return len({line[0] for line in lines})
+
+
+def address(kind: str, url: URL) -> Address:
+    """Say where a database is, in words for every tool."""
+    if kind == "sqlite":
+        return Address(kind, str(url.database))
+    query = url.query
+    return Address(kind, str(url.database), str(query["host"]), int(str(query["port"])), str(url.username))
+
+
+# The history
+
+
+def read(folder: Path) -> list[Script]:
+    """Read what `history` has written."""
+
+    def statements(path: Path) -> list[str]:
+        return [statement for statement in path.read_text().split(";\n") if statement]
+
+    ups = sorted(folder.glob("*.up.sql"))
+    stems = [path.name.removesuffix(".up.sql") for path in ups]
+    return [
+        Script(stem, statements(up), statements(folder / f"{stem}.down.sql"))
+        for stem, up in zip(stems, ups, strict=True)
+    ]
+
+
+def write(folder: Path, count: int, names: Sequence[str]) -> dict[str, str]:
+    """Write a history of that length for each tool; return their folders."""
+    original = folder / "history"
+    original.mkdir(parents=True)
+    history.write_schema(original, count, "pairs")
+    scripts = read(original)
+    assert len(scripts) == count
+    folders = {}
+    for name in names:
+        own = folder / name
+        own.mkdir()
+        CONTESTANTS[name].write(scripts, own)
+        folders[name] = str(own)
+    return folders
+
+
+# Running
+
+
+class Runner:
+    """Starts processes, with byte code in a place of ours, where nobody else's settings matter."""
+
+    def __init__(self, cache: str, limit: float) -> None:
+        self._limit = limit
+        self._environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        self._environment["PYTHONPYCACHEPREFIX"] = cache
+
+    def call(self, name: str, action: str, folder: str, where: Address) -> Sample:
+        """Let a tool do one thing in a new process."""
+        command = [sys.executable, "-m", "tests.benchmarks.contestants"]
+        command += [name, ACTIONS[action], folder, json.dumps(where)]
+        try:
+            answer = subprocess.run(
+                command,
+                stdout=subprocess.PIPE,
+                cwd=ROOT,
+                env=self._environment,
+                check=True,
+                timeout=self._limit,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TooLate(f"{name}, {action}") from error
+        imported, wall, cpu = json.loads(answer.stdout)
+        return Sample(wall, cpu, imported)
+
+    def compile(self, folder: str) -> None:
+        """Compile a folder as an installer does."""
+        command = [sys.executable, "-m", "compileall", "-q", folder]
+        subprocess.run(command, env=self._environment, check=True)
+
+
+class Contest:
+    """One history in one kind of database, which every tool has to bring about and to take back."""
+
+    def __init__(self, runner: Runner, place: common.Place, count: int) -> None:
+        self._runner = runner
+        self._place = place
+        self._count = count
+        self._numbers = itertools.count()
+        self._expected: list[tuple[object, ...]] = []
+
+    def take_turn(self, name: str, folder: str) -> Turn:
+        """Let a tool apply, look and revert in a new database, and look at that each time."""
+        turn: Turn = {}
+        with self._place.database(f"bench_{self._count}_{next(self._numbers)}") as url:
+            where = address(self._place.kind, url)
+            for action in ACTIONS:
+                times = _LOOKS if action == LOOK else 1
+                try:
+                    samples = [self._runner.call(name, action, folder, where) for _ in range(times)]
+                except TooLate:
+                    turn[action] = None
+                    break
+                turn[action] = sorted(samples, key=lambda sample: sample.wall)[times // 2]
+                self._check(name, action, catalogue(self._place.kind, url))
+        return turn
+
+    def _check(self, name: str, action: str, found: list[tuple[object, ...]]) -> None:
+        if action == "revert":
+            assert not found, f"{name} left {found[0]} and more"
+            return
+        assert tables(found) == self._count, f"{name}, {action}: {tables(found)} tables"
+        # The first of all tools decides, since none knows of another.
+        self._expected = self._expected or found
+        assert found == self._expected, f"{name}, {action}: not what another tool has made"
+
+
+def run(runner: Runner, place: common.Place, count: int, turns: int, names: Sequence[str]) -> dict[str, list[Turn]]:
+    """Let the tools take turns; return what each of them took."""
+    contest = Contest(runner, place, count)
+    with tempfile.TemporaryDirectory(prefix="dbmigrate-") as folder:
+        folders = write(Path(folder), count, names)
+        runner.compile(folder)
+
+        def turn_of(name: str) -> Callable[[], Turn]:
+            return lambda: contest.take_turn(name, folders[name])
+
+        return common.take_turns({name: turn_of(name) for name in names}, turns)
+
+
+# Tables
+
+
+@dataclass(frozen=True)
+class Result:
+    """All turns at one length of the history."""
+
+    count: int
+    turns: Mapping[str, list[Turn]]
+
+    def samples(self, name: str, action: str) -> list[Sample]:
+        """Return those that came to an end; the n-th belongs to turn n if none is missing."""
+        return [sample for turn in self.turns[name] if (sample := turn.get(action)) is not None]
+
+    def is_late(self, name: str, action: str) -> bool:
+        """Whether a call was stopped at the limit."""
+        return any(action in turn and turn[action] is None for turn in self.turns[name])
+
+    def ratios(self, name: str, action: str) -> list[float]:
+        """Divide by dbmigrate, turn by turn; nothing where a turn of either is missing."""
+        wall = [sample.wall for sample in self.samples(name, action)]
+        base = [sample.wall for sample in self.samples(BASE, action)]
+        complete = len(wall) == len(base) == len(self.turns[name])
+        return common.ratios(wall, base) if complete else []
+
+    def rows(self, limit: float) -> Iterator[list[str]]:
+        """Everything that was measured, for the screen."""
+        for action in ACTIONS:
+            for name in self.turns:
+                cells = [f"{self.count}", action, CONTESTANTS[name].title]
+                if samples := self.samples(name, action):
+                    wall, cpu = [s.wall for s in samples], [s.cpu for s in samples]
+                    cells += [common.spread(wall, 1e-3, 1), common.spread(cpu, 1e-3, 1)]
+                else:
+                    cells += [f"> {limit:g} s" if self.is_late(name, action) else "not reached", ""]
+                ratios = self.ratios(name, action)
+                yield [*cells, common.spread(ratios) if ratios else ""]
+
+    def cells(self, action: str, limit: float) -> Iterator[str]:
+        """One line for the README: the time of dbmigrate, and the ratios of the others."""
+        for name in self.turns:
+            if self.is_late(name, action):
+                yield f"> {limit:g} s"
+            elif name == BASE and (samples := self.samples(name, action)):
+                yield duration(statistics.median(s.wall for s in samples))
+            elif ratios := self.ratios(name, action):
+                yield rounded(statistics.median(ratios))
+            else:
+                yield "not reached"
+
+
+def duration(seconds: float) -> str:
+    """Three digits, and a unit."""
+    return f"{rounded(seconds * 1e3, 3)} ms" if seconds < 1 else f"{rounded(seconds, 3)} s"
+
+
+def rounded(value: float, digits: int = 2) -> str:
+    """So many digits that count, and no exponent."""
+    whole = len(f"{value:.0f}") if value >= 1 else 0
+    return f"{value:.{max(digits - max(whole, 1), 0) + (value < 1)}f}"
+
+
+def summary(kind: str, results: Sequence[Result], limit: float) -> list[str]:
+    """Format the table of one kind of database."""
+    names = list(results[0].turns)
+    head = [KINDS[kind], "migrations", BASE, *(CONTESTANTS[name].title for name in names[1:])]
+    rows = [["import", "", *imports(results[0])]]
+    rows += [
+        [action if number == 0 else "", f"{result.count:,}", *result.cells(action, limit)]
+        for action in ACTIONS
+        for number, result in enumerate(results)
+    ]
+    return list(common.table_lines(head, rows))
+
+
+def imports(result: Result) -> Iterator[str]:
+    """The line of the imports."""
+    seconds = {
+        name: statistics.median(s.imported for turn in turns for s in turn.values() if s)
+        for name, turns in result.turns.items()
+    }
+    for name in seconds:
+        yield duration(seconds[name]) if name == BASE else rounded(seconds[name] / seconds[BASE])
+
+
+def versions(place: common.Place, names: Sequence[str]) -> str:
+    """Name everything that was measured, and the day."""
+    tools = [CONTESTANTS[name] for name in names]
+    words = [
+        *place.versions,
+        f"Python {platform.python_version()}",
+        f"SQLAlchemy {sqlalchemy.__version__}",
+        *(f"{tool.title} {metadata.version(tool.distribution)}" for tool in tools if tool.distribution),
+        f"{datetime.now(UTC):%Y-%m-%d}",
+    ]
+    return ", ".join(words)
+
+
+def replaced(readme: str, kind: str, lines: Sequence[str]) -> str:
+    """Put lines between the two marks for that kind of database."""
+    begin, end = (f"<!-- peers, {kind}: {word} -->" for word in ("begin", "end"))
+    before, found, rest = readme.partition(f"{begin}\n")
+    _, also_found, after = rest.partition(f"{end}\n")
+    if not found or not also_found:
+        raise ValueError(f"there is no {begin} with its {end}")
+    return "".join([before, found, *(f"{line}\n" for line in lines), also_found, after])
+
+
+# The command
+
+
+def missing(names: Sequence[str]) -> list[str]:
+    """Name the tools that are not installed."""
+    wanted = {name: CONTESTANTS[name].module for name in names}
+    return [name for name, module in wanted.items() if module is not None and util.find_spec(module) is None]
+
+
+def measure(kind: str, chosen: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """Measure one kind of database, print everything, and return the lines for the README."""
+    head = ["migrations", "what", "tool", "wall ms", "CPU ms", f"wall / {BASE}"]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="dbmigrate-") as cache, common.open_place(kind) as place:
+        runner = Runner(cache, chosen.limit)
+        # Once for nothing, so that all byte code is there.
+        run(runner, place, 1, 1, names)
+        described = versions(place, names)
+        print(f"\n{described}", flush=True)
+        for count in chosen.migrations:
+            # A long history is many measurements, and takes its time.
+            turns = max(1, min(chosen.turns, 3000 // count))
+            results.append(Result(count, run(runner, place, count, turns, names)))
+            print(f"\n{kind}, {count} migrations, {turns} turns\n")
+            common.print_table(head, results[-1].rows(chosen.limit))
+            sys.stdout.flush()
+    return [described, "", *summary(kind, results, chosen.limit)]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write if asked to."""
+    options = common.parser("tests.benchmarks.peers", __doc__)
+    options.add_argument(
+        "--migrations",
+        type=lambda text: [int(number) for number in text.split(",")],
+        default=[1, 100, 1000, 10000],
+        metavar="N,...",
+        help="lengths of the history",
+    )
+    options.add_argument("--turns", type=int, default=9, help="at most; with more than 3,000 migrations one")
+    options.add_argument("--limit", type=float, default=300.0, help="seconds after which a call is stopped")
+    options.add_argument(
+        "--tools",
+        type=lambda text: text.split(","),
+        default=list(CONTESTANTS),
+        metavar="TOOL,...",
+        help=f"{BASE} and which of {', '.join(list(CONTESTANTS)[1:])}",
+    )
+    options.add_argument("--write", action="store_true", help="replace the tables in README.md")
+    common.add_databases(options, KINDS, default=["sqlite"])
+    chosen = options.parse_args(arguments)
+    names = [name for name in CONTESTANTS if name in {BASE, *chosen.tools}]
+    if absent := missing(names):
+        options.error(f"not installed: {', '.join(absent)} (pip install --group benchmark)")
+    for kind in chosen.databases:
+        lines = measure(kind, chosen, names)
+        print("", *lines, sep="\n", flush=True)
+        if chosen.write:
+            path = ROOT / "README.md"
+            path.write_text(replaced(path.read_text(), kind, lines))
+
+
+if __name__ == "__main__":
+    main()
