@@ -1,10 +1,11 @@
 """The tools that `peers.py` compares, each behind the same two calls; run as a process of its own.
 
-    python -m tests.benchmarks.contestants TOOL upgrade|revert FOLDER ADDRESS
+    python -m tests.benchmarks.contestants TOOL upgrade|revert FOLDER ADDRESS MODULES
 
-Making a contestant imports all that it will need, and how long that takes is one answer. The call
-that follows is the other: it connects, does the work, and closes its connection. Nothing that an
-earlier call left in the process can help, for there was none.
+Making a contestant imports the tool, the driver, and the modules that are named besides; how long
+that takes is one answer. The call that follows is the other: it connects, does the work, and closes
+its connection. Nothing that an earlier call left in the process can help, for there was none. The
+third answer is which modules the call itself has imported: those to name the next time.
 
 This module imports little, so that it does not import for anybody what is then counted as free.
 The tools other than ours come by `import_module`: they may be missing, and have no types for us.
@@ -18,11 +19,11 @@ import sys
 import time
 from contextlib import closing
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 class Address(NamedTuple):
@@ -121,10 +122,7 @@ class Ours(Contestant):
         super().__init__(address, folder)
         self._migrator: Any = import_module("dbmigrate").Migrator
         sqlalchemy: Any = import_module("sqlalchemy")
-        url = sqlalchemy.make_url(address.url)
-        # Both import what belongs to the database; neither connects.
-        sqlalchemy.create_engine(url)
-        import_module("dbmigrate.dialects").dialect_for(url)
+        sqlalchemy.create_engine(address.url)  # imports the driver, and connects to nothing
 
     def upgrade(self) -> None:
         """Apply everything pending."""
@@ -145,7 +143,7 @@ class Alembic(Contestant):
     distribution = "alembic"
     module = "alembic"
 
-    _ENVIRONMENT: Final = '''\
+    _ENVIRONMENT: Final = """\
 from alembic import context
 from sqlalchemy import NullPool, create_engine, event
 
@@ -166,7 +164,7 @@ with engine.connect() as connection:
     context.configure(connection=connection, transaction_per_migration=True, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
-'''
+"""
 
     def __init__(self, address: Address, folder: str) -> None:
         super().__init__(address, folder)
@@ -211,9 +209,6 @@ class Yoyo(Contestant):
     def __init__(self, address: Address, folder: str) -> None:
         super().__init__(address, folder)
         self._yoyo: Any = import_module("yoyo")
-        sqlite = address.kind == "sqlite"
-        import_module(f"yoyo.backends.core.{'sqlite3' if sqlite else 'postgresql'}")
-        import_module("sqlite3" if sqlite else "psycopg")
 
     @classmethod
     def write(cls, scripts: Sequence[Script], folder: Path) -> None:
@@ -266,9 +261,7 @@ class Django(Contestant):
         )
         django.setup()
         self._call: Any = import_module("django.core.management").call_command
-        import_module("django.core.management.commands.migrate")
         self._connections: Any = import_module("django.db").connections
-        self._connections["default"].ensure_connection  # noqa: B018 - imports the backend, connects to nothing
 
     @classmethod
     def write(cls, scripts: Sequence[Script], folder: Path) -> None:
@@ -311,17 +304,28 @@ CONTESTANTS: Final[dict[str, type[Contestant]]] = {
 
 
 def main() -> None:
-    """Answer as JSON: seconds of importing, and of the call on the clock and of CPU."""
-    tool, action, folder, address = sys.argv[1:]
+    """Answer as JSON: seconds of importing, of the call on the clock and of CPU, and modules."""
+    tool, action, folder, address, modules = sys.argv[1:]
     clock = time.perf_counter()
     contestant = CONTESTANTS[tool](Address(*json.loads(address)), folder)
+    for module in json.loads(modules):
+        import_module(module)
     imported = time.perf_counter() - clock
+    known = set(sys.modules)
     call = contestant.upgrade if action == "upgrade" else contestant.revert
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
     call()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(json.dumps([imported, wall, cpu]))
+    # A module is listed once it is complete. So the last has imported those before it, and is to be
+    # the first the next time: among modules that import each other only its order is sure to work.
+    late = [
+        name
+        for name, module in reversed(sys.modules.items())
+        # Migrations are modules for some, and reading them is part of the work.
+        if name not in known and folder not in (getattr(module, "__file__", None) or folder)
+    ]
+    print(json.dumps([imported, wall, cpu, late]))
 
 
 if __name__ == "__main__":

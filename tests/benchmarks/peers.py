@@ -7,8 +7,8 @@ connecting. All use the same driver, and each migration is a transaction of its 
 Python files are compiled beforehand. After every call the catalogue of the database is compared
 with what the history makes, so that no tool is fast because it did less.
 
-Without --write the results are printed. With it they also replace the tables of the same databases
-in README.md. The tools come with `pip install --group benchmark`.
+Without --write the results are only printed. With it they replace the tables of the same databases
+in README.md too. The tools come with `pip install --group benchmark`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata, util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy
 
@@ -50,9 +50,6 @@ LOOK: Final = "nothing pending"
 ACTIONS: Final = {"apply": "upgrade", LOOK: "upgrade", "revert": "revert"}
 
 BASE: Final = "dbmigrate"
-
-#: Looking is so short that once in a turn says little.
-_LOOKS: Final = 3
 
 #: The tables of the history, whatever a tool's own are called.
 _TABLE: Final = re.compile(r"t\d{5}")
@@ -156,17 +153,26 @@ def write(folder: Path, count: int, names: Sequence[str]) -> dict[str, str]:
 
 
 class Runner:
-    """Starts processes, with byte code in a place of ours, where nobody else's settings matter."""
+    """Starts processes.
 
-    def __init__(self, cache: str, limit: float) -> None:
+    If they are to be timed they get a place for byte code: beside the source it may not be writable,
+    or not be wanted.
+    """
+
+    def __init__(self, limit: float, cache: str | None = None) -> None:
         self._limit = limit
-        self._environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-        self._environment["PYTHONPYCACHEPREFIX"] = cache
+        #: What a tool imports only when it is called, as far as it was seen to.
+        self._modules: dict[str, list[str]] = {}
+        self._environment = dict(os.environ)
+        if cache is not None:
+            self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+            self._environment["PYTHONPYCACHEPREFIX"] = cache
 
     def call(self, name: str, action: str, folder: str, where: Address) -> Sample:
         """Let a tool do one thing in a new process."""
+        modules = self._modules.setdefault(name, [])
         command = [sys.executable, "-m", "tests.benchmarks.contestants"]
-        command += [name, ACTIONS[action], folder, json.dumps(where)]
+        command += [name, ACTIONS[action], folder, json.dumps(where), json.dumps(modules)]
         try:
             answer = subprocess.run(
                 command,
@@ -178,7 +184,8 @@ class Runner:
             )
         except subprocess.TimeoutExpired as error:
             raise TooLate(f"{name}, {action}") from error
-        imported, wall, cpu = json.loads(answer.stdout)
+        imported, wall, cpu, late = json.loads(answer.stdout)
+        modules += late
         return Sample(wall, cpu, imported)
 
     def compile(self, folder: str) -> None:
@@ -191,11 +198,14 @@ class Contest:
     """One history in one kind of database, which every tool has to bring about and to take back."""
 
     def __init__(self, runner: Runner, place: common.Place, count: int) -> None:
+        #: What every tool must make. Unless it is given, the first of them decides.
+        self.expected: list[tuple[object, ...]] = []
+        #: How often to look when nothing is pending, which is so short that once says little.
+        self.looks = 3
         self._runner = runner
         self._place = place
         self._count = count
         self._numbers = itertools.count()
-        self._expected: list[tuple[object, ...]] = []
 
     def take_turn(self, name: str, folder: str) -> Turn:
         """Let a tool apply, look and revert in a new database, and look at that each time."""
@@ -203,7 +213,7 @@ class Contest:
         with self._place.database(f"bench_{self._count}_{next(self._numbers)}") as url:
             where = address(self._place.kind, url)
             for action in ACTIONS:
-                times = _LOOKS if action == LOOK else 1
+                times = self.looks if action == LOOK else 1
                 try:
                     samples = [self._runner.call(name, action, folder, where) for _ in range(times)]
                 except TooLate:
@@ -218,9 +228,8 @@ class Contest:
             assert not found, f"{name} left {found[0]} and more"
             return
         assert tables(found) == self._count, f"{name}, {action}: {tables(found)} tables"
-        # The first of all tools decides, since none knows of another.
-        self._expected = self._expected or found
-        assert found == self._expected, f"{name}, {action}: not what another tool has made"
+        self.expected = self.expected or found
+        assert found == self.expected, f"{name}, {action}: not what another tool has made"
 
 
 def run(runner: Runner, place: common.Place, count: int, turns: int, names: Sequence[str]) -> dict[str, list[Turn]]:
@@ -248,7 +257,7 @@ class Result:
 
     def samples(self, name: str, action: str) -> list[Sample]:
         """Return those that came to an end; the n-th belongs to turn n if none is missing."""
-        return [sample for turn in self.turns[name] if (sample := turn.get(action)) is not None]
+        return [sample for turn in self.turns.get(name, []) if (sample := turn.get(action)) is not None]
 
     def is_late(self, name: str, action: str) -> bool:
         """Whether a call was stopped at the limit."""
@@ -275,14 +284,14 @@ class Result:
                 yield [*cells, common.spread(ratios) if ratios else ""]
 
     def cells(self, action: str, limit: float) -> Iterator[str]:
-        """One line for the README: the time of dbmigrate, and the ratios of the others."""
+        """One line for the README: ratios to dbmigrate, and times where there is none."""
         for name in self.turns:
             if self.is_late(name, action):
                 yield f"> {limit:g} s"
-            elif name == BASE and (samples := self.samples(name, action)):
-                yield duration(statistics.median(s.wall for s in samples))
-            elif ratios := self.ratios(name, action):
+            elif name != BASE and (ratios := self.ratios(name, action)):
                 yield rounded(statistics.median(ratios))
+            elif samples := self.samples(name, action):
+                yield duration(statistics.median(s.wall for s in samples))
             else:
                 yield "not reached"
 
@@ -317,8 +326,8 @@ def imports(result: Result) -> Iterator[str]:
         name: statistics.median(s.imported for turn in turns for s in turn.values() if s)
         for name, turns in result.turns.items()
     }
-    for name in seconds:
-        yield duration(seconds[name]) if name == BASE else rounded(seconds[name] / seconds[BASE])
+    for name, median in seconds.items():
+        yield duration(median) if name == BASE else rounded(median / seconds[BASE])
 
 
 def versions(place: common.Place, names: Sequence[str]) -> str:
@@ -358,8 +367,8 @@ def measure(kind: str, chosen: argparse.Namespace, names: Sequence[str]) -> list
     head = ["migrations", "what", "tool", "wall ms", "CPU ms", f"wall / {BASE}"]
     results = []
     with tempfile.TemporaryDirectory(prefix="dbmigrate-") as cache, common.open_place(kind) as place:
-        runner = Runner(cache, chosen.limit)
-        # Once for nothing, so that all byte code is there.
+        runner = Runner(chosen.limit, cache)
+        # Once for nothing, so that all byte code is there, and it is known who imports what late.
         run(runner, place, 1, 1, names)
         described = versions(place, names)
         print(f"\n{described}", flush=True)
@@ -383,7 +392,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N,...",
         help="lengths of the history",
     )
-    options.add_argument("--turns", type=int, default=9, help="at most; with more than 3,000 migrations one")
+    options.add_argument("--turns", type=int, default=5, help="fewer for 1,000 migrations and more")
     options.add_argument("--limit", type=float, default=300.0, help="seconds after which a call is stopped")
     options.add_argument(
         "--tools",
