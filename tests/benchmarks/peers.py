@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 
+#: Not MariaDB, where Django wants another driver than the others.
 KINDS: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 LOOK: Final = "nothing pending"
