@@ -82,11 +82,11 @@ def catalogue(kind: str, url: URL) -> list[tuple[object, ...]]:
         for query in _CATALOGUE[kind]:
             cursor.execute(query)
             lines += [tuple(row) for row in cursor.fetchall() if _TABLE.fullmatch(row[0])]
-        for table in sorted({str(line[0]) for line in lines}):
-            # The others get no rows, and 10,000 questions take their time.
-            if table.endswith("0"):
-                cursor.execute(f"SELECT count(*) FROM {table}")
-                lines.append((table, "rows", cursor.fetchone()[0]))
+        names = sorted({str(line[0]) for line in lines})
+        # The others get no rows, and thousands of questions take their time.
+        for table in {name for name in names if name.endswith("0")} | set(names[-1:]):
+            cursor.execute(f"SELECT count(*), sum(id) FROM {table}")
+            lines.append((table, "rows", *cursor.fetchone()))
     return sorted(lines, key=repr)
 
 
@@ -102,11 +102,6 @@ _CATALOGUE: Final = {
         "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
     ),
 }
-
-
-def tables(lines: list[tuple[object, ...]]) -> int:
-    """Count the tables of a catalogue."""
-    return len({line[0] for line in lines})
 
 
 def address(kind: str, url: URL) -> Address:
@@ -134,11 +129,11 @@ def read(folder: Path) -> list[Script]:
     ]
 
 
-def write(folder: Path, count: int, names: Sequence[str]) -> dict[str, str]:
+def write(folder: Path, count: int, names: Sequence[str], tables: int | None = None) -> dict[str, str]:
     """Write a history of that length for each tool; return their folders."""
     original = folder / "history"
     original.mkdir(parents=True)
-    history.write_schema(original, count, "pairs")
+    history.write_schema(original, count, "pairs", tables)
     scripts = read(original)
     assert len(scripts) == count
     folders = {}
@@ -198,20 +193,20 @@ class Runner:
 class Contest:
     """One history in one kind of database, which every tool has to bring about and to take back."""
 
-    def __init__(self, runner: Runner, place: common.Place, count: int) -> None:
+    def __init__(self, runner: Runner, place: common.Place, tables: int) -> None:
         #: What every tool must make. Unless it is given, the first of them decides.
         self.expected: list[tuple[object, ...]] = []
         #: How often to look when nothing is pending, which is so short that once says little.
         self.looks = 3
         self._runner = runner
         self._place = place
-        self._count = count
+        self._tables = tables
         self._numbers = itertools.count()
 
     def take_turn(self, name: str, folder: str) -> Turn:
         """Let a tool apply, look and revert in a new database, and look at that each time."""
         turn: Turn = {}
-        with self._place.database(f"bench_{self._count}_{next(self._numbers)}") as url:
+        with self._place.database(f"bench_{next(self._numbers)}") as url:
             where = address(self._place.kind, url)
             for action in ACTIONS:
                 times = self.looks if action == LOOK else 1
@@ -228,22 +223,32 @@ class Contest:
         if action == "revert":
             assert not found, f"{name} left {found[0]} and more"
             return
-        assert tables(found) == self._count, f"{name}, {action}: {tables(found)} tables"
+        tables = len({line[0] for line in found})
+        assert tables == self._tables, f"{name}, {action}: {tables} tables"
         self.expected = self.expected or found
         assert found == self.expected, f"{name}, {action}: not what another tool has made"
 
 
-def run(runner: Runner, place: common.Place, count: int, turns: int, names: Sequence[str]) -> dict[str, list[Turn]]:
+@dataclass(frozen=True)
+class Length:
+    """How long a history is, how many of its migrations make a table, and how often it is measured."""
+
+    count: int
+    tables: int
+    turns: int
+
+
+def run(runner: Runner, place: common.Place, length: Length, names: Sequence[str]) -> dict[str, list[Turn]]:
     """Let the tools take turns; return what each of them took."""
-    contest = Contest(runner, place, count)
+    contest = Contest(runner, place, length.tables)
     with tempfile.TemporaryDirectory(prefix="dbmigrate-") as folder:
-        folders = write(Path(folder), count, names)
+        folders = write(Path(folder), length.count, names, length.tables)
         runner.compile(folder)
 
         def turn_of(name: str) -> Callable[[], Turn]:
             return lambda: contest.take_turn(name, folders[name])
 
-        return common.take_turns({name: turn_of(name) for name in names}, turns)
+        return common.take_turns({name: turn_of(name) for name in names}, length.turns)
 
 
 # Tables
@@ -370,14 +375,14 @@ def measure(kind: str, chosen: argparse.Namespace, names: Sequence[str]) -> list
     with tempfile.TemporaryDirectory(prefix="dbmigrate-") as cache, common.open_place(kind) as place:
         runner = Runner(chosen.limit, cache)
         # Once for nothing, so that all byte code is there, and it is known who imports what late.
-        run(runner, place, 1, 1, names)
+        run(runner, place, Length(1, 1, 1), names)
         described = versions(place, names)
         print(f"\n{described}", flush=True)
         for count in chosen.migrations:
             # A long history is many measurements, and takes its time.
-            turns = max(1, min(chosen.turns, 3000 // count))
-            results.append(Result(count, run(runner, place, count, turns, names)))
-            print(f"\n{kind}, {count} migrations, {turns} turns\n")
+            length = Length(count, min(count, chosen.tables), max(1, min(chosen.turns, 3000 // count)))
+            results.append(Result(count, run(runner, place, length, names)))
+            print(f"\n{kind}, {count} migrations, {length.tables} tables, {length.turns} turns\n")
             common.print_table(head, results[-1].rows(chosen.limit))
             sys.stdout.flush()
     return [described, "", *summary(kind, results, chosen.limit)]
@@ -393,6 +398,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="N,...",
         help="lengths of the history",
     )
+    # Each ALTER TABLE makes SQLite read the whole schema: with 10,000 tables that is all one measures.
+    options.add_argument("--tables", type=int, default=1000, help="later migrations insert a row and no more")
     options.add_argument("--turns", type=int, default=5, help="fewer for 1,000 migrations and more")
     options.add_argument("--limit", type=float, default=300.0, help="seconds after which a call is stopped")
     options.add_argument(
