@@ -100,7 +100,7 @@ def test_the_command_replaces_its_tables_in_the_readme_and_nothing_else(
         [cell.strip() for cell in line.split("|")[1:3]] for line in written.splitlines() if line.startswith("| ")
     ] == [
         ["SQLite", "migrations"],
-        ["import", ""],
+        ["import (CPU)", ""],
         ["apply", "1"],
         ["", "2"],
         ["nothing pending", "1"],

@@ -62,7 +62,7 @@ class TooLate(Exception):
 
 @dataclass(frozen=True)
 class Sample(common.Sample):
-    """A call, and what importing took before it."""
+    """A call, and the CPU seconds of importing before it."""
 
     imported: float
 
@@ -269,12 +269,12 @@ class Result:
         """Whether a call was stopped at the limit."""
         return any(action in turn and turn[action] is None for turn in self.turns[name])
 
-    def ratios(self, name: str, action: str) -> list[float]:
+    def ratios(self, name: str, action: str) -> list[common.Sample]:
         """Divide by dbmigrate, turn by turn; nothing where a turn of either is missing."""
-        wall = [sample.wall for sample in self.samples(name, action)]
-        base = [sample.wall for sample in self.samples(BASE, action)]
-        complete = len(wall) == len(base) == len(self.turns[name])
-        return common.ratios(wall, base) if complete else []
+        samples, base = self.samples(name, action), self.samples(BASE, action)
+        if not len(samples) == len(base) == len(self.turns[name]):
+            return []
+        return [common.Sample(s.wall / b.wall, s.cpu / b.cpu) for s, b in zip(samples, base, strict=True)]
 
     def rows(self, limit: float) -> Iterator[list[str]]:
         """Everything that was measured, for the screen."""
@@ -282,12 +282,17 @@ class Result:
             for name in self.turns:
                 cells = [f"{self.count}", action, CONTESTANTS[name].title]
                 if samples := self.samples(name, action):
-                    wall, cpu = [s.wall for s in samples], [s.cpu for s in samples]
-                    cells += [common.spread(wall, 1e-3, 1), common.spread(cpu, 1e-3, 1)]
+                    cells += [
+                        common.spread([s.wall for s in samples], 1e-3, 1),
+                        common.spread([s.cpu for s in samples], 1e-3, 1),
+                    ]
                 else:
                     cells += [f"> {limit:g} s" if self.is_late(name, action) else "not reached", ""]
-                ratios = self.ratios(name, action)
-                yield [*cells, common.spread(ratios) if ratios else ""]
+                if ratios := self.ratios(name, action):
+                    cells += [common.spread([r.wall for r in ratios]), common.spread([r.cpu for r in ratios])]
+                else:
+                    cells += ["", ""]
+                yield cells
 
     def cells(self, action: str, limit: float) -> Iterator[str]:
         """One line for the README: ratios to dbmigrate, and times where there is none."""
@@ -295,11 +300,16 @@ class Result:
             if self.is_late(name, action):
                 yield f"> {limit:g} s"
             elif name != BASE and (ratios := self.ratios(name, action)):
-                yield rounded(statistics.median(ratios))
+                yield medians(ratios, rounded)
             elif samples := self.samples(name, action):
-                yield duration(statistics.median(s.wall for s in samples))
+                yield medians(samples, duration)
             else:
                 yield "not reached"
+
+
+def medians(samples: Sequence[common.Sample], form: Callable[[float], str]) -> str:
+    """Both medians, on the clock and of CPU."""
+    return f"{form(statistics.median(s.wall for s in samples))} / {form(statistics.median(s.cpu for s in samples))}"
 
 
 def duration(seconds: float) -> str:
@@ -317,7 +327,7 @@ def summary(kind: str, results: Sequence[Result], limit: float) -> list[str]:
     """Format the table of one kind of database."""
     names = list(results[0].turns)
     head = [KINDS[kind], "migrations", BASE, *(CONTESTANTS[name].title for name in names[1:])]
-    rows = [["import", "", *imports(results[0])]]
+    rows = [["import (CPU)", "", *imports(results[0])]]
     rows += [
         [action if number == 0 else "", f"{result.count:,}", *result.cells(action, limit)]
         for action in ACTIONS
@@ -368,16 +378,14 @@ def missing(names: Sequence[str]) -> list[str]:
     return [name for name, module in wanted.items() if module is not None and util.find_spec(module) is None]
 
 
-def measure(kind: str, chosen: argparse.Namespace, names: Sequence[str]) -> list[str]:
-    """Measure one kind of database, print everything, and return the lines for the README."""
-    head = ["migrations", "what", "tool", "wall ms", "CPU ms", f"wall / {BASE}"]
+def measure(kind: str, chosen: argparse.Namespace, names: Sequence[str]) -> Iterator[list[str]]:
+    """Measure one kind of database and print everything; yield the lines for the README so far."""
+    head = ["migrations", "what", "tool", "wall ms", "CPU ms", f"wall / {BASE}", f"CPU / {BASE}"]
     results = []
     with tempfile.TemporaryDirectory(prefix="dbmigrate-") as cache, common.open_place(kind) as place:
         runner = Runner(chosen.limit, cache)
         # Once for nothing, so that all byte code is there, and it is known who imports what late.
         run(runner, place, Length(1, 1, 1), names)
-        described = versions(place, names)
-        print(f"\n{described}", flush=True)
         for count in chosen.migrations:
             # A long history is many measurements, and takes its time.
             length = Length(count, min(count, chosen.tables), max(1, min(chosen.turns, 3000 // count)))
@@ -385,7 +393,7 @@ def measure(kind: str, chosen: argparse.Namespace, names: Sequence[str]) -> list
             print(f"\n{kind}, {count} migrations, {length.tables} tables, {length.turns} turns\n")
             common.print_table(head, results[-1].rows(chosen.limit))
             sys.stdout.flush()
-    return [described, "", *summary(kind, results, chosen.limit)]
+            yield [versions(place, names), "", *summary(kind, results, chosen.limit)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -416,11 +424,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if absent := missing(names):
         options.error(f"not installed: {', '.join(absent)} (pip install --group benchmark)")
     for kind in chosen.databases:
-        lines = measure(kind, chosen, names)
+        lines: list[str] = []
+        for lines in measure(kind, chosen, names):
+            if chosen.write:
+                path = ROOT / "README.md"
+                path.write_text(replaced(path.read_text(), kind, lines))
         print("", *lines, sep="\n", flush=True)
-        if chosen.write:
-            path = ROOT / "README.md"
-            path.write_text(replaced(path.read_text(), kind, lines))
 
 
 if __name__ == "__main__":
