@@ -67,8 +67,14 @@ def test_a_call_is_stopped_at_the_limit(place: common.Place, tmp_path: Path) -> 
     turn = contest.take_turn("loop", folders["loop"])
 
     assert turn == {"apply": None}
-    assert list(peers.Result(COUNT, {"loop": [turn]}).cells("apply", 300.0)) == ["> 300 s"]
-    assert list(peers.Result(COUNT, {"loop": [turn]}).cells("revert", 300.0)) == ["not reached"]
+    ours: peers.Turn = {action: peers.Sample(0.5, 0.25, 0.2) for action in peers.ACTIONS}
+    lines = peers.summary("sqlite", [peers.Result(COUNT, {"dbmigrate": [ours], "loop": [turn]})], 300.0)
+    assert [[cell.strip() for cell in line.split("|")[1:5]] for line in lines[2:]] == [
+        ["import (CPU)", "", "200 ms", "not reached"],
+        ["apply", "13", "500 ms / 250 ms", "> 300 s"],
+        ["nothing pending", "13", "500 ms / 250 ms", "not reached"],
+        ["revert", "13", "500 ms / 250 ms", "not reached"],
+    ]
 
 
 def test_the_command_replaces_its_tables_in_the_readme_and_nothing_else(
@@ -108,6 +114,14 @@ def test_the_command_replaces_its_tables_in_the_readme_and_nothing_else(
         ["revert", "1"],
         ["", "2"],
     ]
+
+
+def test_what_is_not_known_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is measured."""
+    for arguments in (["--tools", "flyway"], ["--databases", "mariadb"]):
+        with pytest.raises(SystemExit):
+            peers.main(arguments)
+        assert f"not known here: {arguments[1]}" in capsys.readouterr().err
 
 
 def test_a_readme_without_the_marks_is_refused() -> None:

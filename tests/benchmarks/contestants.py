@@ -61,7 +61,7 @@ class Contestant:
 
     #: How a table calls it.
     title: ClassVar[str]
-    #: The package it comes in; none if it is part of this repository.
+    #: The package it comes in.
     distribution: ClassVar[str | None] = None
     #: What is imported to see whether it is installed.
     module: ClassVar[str | None] = None
@@ -117,6 +117,7 @@ class Ours(Contestant):
     """dbmigrate, from a URL."""
 
     title = "dbmigrate"
+    distribution = "dbmigrate"
 
     def __init__(self, address: Address, folder: str) -> None:
         super().__init__(address, folder)

@@ -339,11 +339,17 @@ def summary(kind: str, results: Sequence[Result], limit: float) -> list[str]:
 def imports(result: Result) -> Iterator[str]:
     """The line of the imports."""
     seconds = {
-        name: statistics.median(s.imported for turn in turns for s in turn.values() if s)
+        name: [sample.imported for turn in turns for sample in turn.values() if sample is not None]
         for name, turns in result.turns.items()
     }
-    for name, median in seconds.items():
-        yield duration(median) if name == BASE else rounded(median / seconds[BASE])
+    base = seconds[BASE] and statistics.median(seconds[BASE])
+    for name, measured in seconds.items():
+        if not measured:
+            yield "not reached"
+        elif name == BASE or not base:
+            yield duration(statistics.median(measured))
+        else:
+            yield rounded(statistics.median(measured) / base)
 
 
 def versions(place: common.Place, names: Sequence[str]) -> str:
@@ -420,6 +426,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--write", action="store_true", help="replace the tables in README.md")
     common.add_databases(options, KINDS, default=["sqlite"])
     chosen = options.parse_args(arguments)
+    for given, known in ((chosen.tools, CONTESTANTS), (chosen.databases, KINDS)):
+        if unknown := set(given) - set(known):
+            options.error(f"not known here: {', '.join(sorted(unknown))}")
     names = [name for name in CONTESTANTS if name in {BASE, *chosen.tools}]
     if absent := missing(names):
         options.error(f"not installed: {', '.join(absent)} (pip install --group benchmark)")
