@@ -342,11 +342,11 @@ def imports(result: Result) -> Iterator[str]:
         name: [sample.imported for turn in turns for sample in turn.values() if sample is not None]
         for name, turns in result.turns.items()
     }
-    base = seconds[BASE] and statistics.median(seconds[BASE])
+    base = statistics.median(seconds[BASE]) if seconds[BASE] else None
     for name, measured in seconds.items():
         if not measured:
             yield "not reached"
-        elif name == BASE or not base:
+        elif name == BASE or base is None:
             yield duration(statistics.median(measured))
         else:
             yield rounded(statistics.median(measured) / base)
