@@ -353,13 +353,15 @@ def imports(result: Result) -> Iterator[str]:
 
 
 def versions(place: common.Place, names: Sequence[str]) -> str:
-    """Name everything that was measured, and the day."""
+    """Name everything that was measured, how busy the machine was, and the day."""
     tools = [CONTESTANTS[name] for name in names]
     words = [
         *place.versions,
         f"Python {platform.python_version()}",
         f"SQLAlchemy {sqlalchemy.__version__}",
         *(f"{tool.title} {metadata.version(tool.distribution)}" for tool in tools if tool.distribution),
+        # A load of 1 is this benchmark alone.
+        f"{os.cpu_count()} processors with a load of {os.getloadavg()[2]:.0f}",
         f"{datetime.now(UTC):%Y-%m-%d}",
     ]
     return ", ".join(words)
