@@ -35,7 +35,10 @@ class Block(NamedTuple):
 
 
 #: The blocks that are run one after the other; before them stand the first example and the commands of a newcomer.
-TOUR = [Block(*found) for found in _BLOCK.findall(README.split("## The first migration")[1].split("## Developing")[0])]
+TOUR = [
+    Block(*found)
+    for found in _BLOCK.findall(README.split("## The first migration")[1].split("## What is guaranteed")[0])
+]
 
 
 @pytest.fixture

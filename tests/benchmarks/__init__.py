@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.apply            applying 1,000 migrations
     python -m tests.benchmarks.nothing_pending  upgrade() when everything is applied
+    python -m tests.benchmarks.peers            Alembic, yoyo and Django beside it
     python -m tests.benchmarks.memory           the peak of memory with large files
     python -m tests.benchmarks.imports          `import dbmigrate`
     python -m tests.benchmarks.scanner          cutting 50 MB of SQL into statements

@@ -71,15 +71,21 @@ def spread(values: Sequence[float], unit: float = 1.0, digits: int = 2) -> str:
     return f"{middle / unit:.{digits}f} [{low / unit:.{digits}f}-{high / unit:.{digits}f}]"
 
 
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table that is also Markdown."""
+def table_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Format a table in Markdown."""
     table = [list(head), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     for number, row in enumerate(table):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print(f"| {' | '.join(cells)} |")
+        yield f"| {' | '.join(cells)} |"
         if number == 0:
-            print(f"|{'|'.join('-' * (width + 2) for width in widths)}|")
+            yield f"|{'|'.join('-' * (width + 2) for width in widths)}|"
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table that is also Markdown."""
+    for line in table_lines(head, rows):
+        print(line)
 
 
 def print_title(title: str, *more: str) -> None:
@@ -98,14 +104,18 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     )
 
 
-def add_databases(options: argparse.ArgumentParser) -> None:
+def add_databases(
+    options: argparse.ArgumentParser,
+    kinds: Iterable[str] = KINDS,
+    default: Iterable[str] | None = None,
+) -> None:
     """Add the option that chooses databases."""
     options.add_argument(
         "--databases",
         type=lambda text: text.split(","),
-        default=list(KINDS),
+        default=list(kinds if default is None else default),
         metavar="KIND,...",
-        help=f"of {', '.join(KINDS)}",
+        help=f"of {', '.join(kinds)}",
     )
 
 
@@ -134,7 +144,9 @@ class Place:
             cursor = connection.cursor()
             cursor.execute(f"CREATE DATABASE {name}")
             yield self._server.url(name)
-            cursor.execute(f"DROP DATABASE {name}")
+            # A client that was killed may leave its backend behind for a while.
+            force = " WITH (FORCE)" if self.kind == "postgresql" else ""
+            cursor.execute(f"DROP DATABASE {name}{force}")
 
     @property
     def _home(self) -> URL:

@@ -24,13 +24,18 @@ _COLUMNS: Final = """
 _FIRST_VERSION: Final = 20260101000000
 
 
-def write_schema(folder: Path, count: int, layout: Layout) -> None:
+def write_schema(folder: Path, count: int, layout: Layout, tables: int | None = None) -> None:
     """Write a history as it grows in a project.
 
     Each migration makes a table and an index; every 5th also adds a column to the table before it,
-    every 10th also inserts a row.
+    every 10th also inserts a row. Once there are as many tables as are wanted, each inserts a row.
     """
     for number in range(1, count + 1):
+        if tables is not None and number > tables:
+            up = [f"INSERT INTO t{tables:05} (id, name, amount) VALUES ({number}, 'number {number}', 10)"]
+            down = [f"DELETE FROM t{tables:05} WHERE id = {number}"]
+            _write(folder, number, f"insert_{number:05}", layout, up, down)
+            continue
         table, before = f"t{number:05}", f"t{number - 1:05}"
         up = [
             f"CREATE TABLE {table} ({_COLUMNS})",

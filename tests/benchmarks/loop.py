@@ -38,21 +38,27 @@ class Script(NamedTuple):
     up: bytes
     checksum: str
     down_checksum: str | None
+    down: bytes | None
 
 
 def load(folder: str) -> list[Script]:
     """Read and hash every file."""
     ups: dict[str, bytes] = {}
-    downs: dict[str, str] = {}
+    downs: dict[str, bytes] = {}
     for name in sorted(os.listdir(folder)):  # noqa: PTH208 - pathlib is slower
         with open(f"{folder}/{name}", "rb") as file:  # noqa: PTH123
             data = file.read()
         version = name.partition("_")[0]
         if name.endswith(".down.sql"):
-            downs[version] = sha256(data).hexdigest()
+            downs[version] = data
         else:
             ups[version] = data
-    return [Script(v, up, sha256(up).hexdigest(), downs.get(v)) for v, up in ups.items()]
+    scripts = []
+    for version, up in ups.items():
+        down = downs.get(version)
+        down_checksum = None if down is None else sha256(down).hexdigest()
+        scripts.append(Script(version, up, sha256(up).hexdigest(), down_checksum, down))
+    return scripts
 
 
 class Loop:
@@ -79,6 +85,17 @@ class Loop:
                 (self._apply_journalled if self._journal else self._apply)(script)
         return len(pending)
 
+    def revert(self, folder: str) -> int:
+        """Take everything back, newest first; return how many that were."""
+        scripts = load(folder)
+        if not self._applied(scripts):
+            return 0
+        with self._locked():
+            applied = self._applied(scripts)
+            for script in reversed(applied):
+                self._revert(script)
+        return len(applied)
+
     def mark_applied(self, folder: str) -> None:
         """Record everything as applied."""
         rows = [(s.version, s.checksum, s.down_checksum, "2026") for s in load(folder)]
@@ -88,12 +105,20 @@ class Loop:
         self._cursor.execute("COMMIT")
 
     def _pending(self, scripts: list[Script]) -> list[Script]:
+        known = self._compare(scripts)
+        return [script for script in scripts if script.version not in known]
+
+    def _applied(self, scripts: list[Script]) -> list[Script]:
+        known = self._compare(scripts)
+        return [script for script in scripts if script.version in known]
+
+    def _compare(self, scripts: list[Script]) -> dict[str, tuple[str, str | None]]:
         known = self._read()
         for script in scripts:
             found = known.get(script.version)
             if found is not None and found != (script.checksum, script.down_checksum):
                 raise ValueError(f"{script.version} was edited")
-        return [script for script in scripts if script.version not in known]
+        return known
 
     def _read(self) -> dict[str, tuple[str, str | None]]:
         try:
@@ -117,19 +142,35 @@ class Loop:
             self._cursor.execute("SELECT RELEASE_LOCK('loop')")
 
     def _apply(self, script: Script) -> None:
-        execute = self._cursor.execute
-        if self._kind == "sqlite":
-            execute("BEGIN IMMEDIATE")
-            execute("SELECT 1 FROM loop_ledger WHERE version = ?", (script.version,))
-            if self._cursor.fetchone():
-                execute("ROLLBACK")
-                return
-        else:
-            execute("BEGIN")
-        for statement in _statements(script):
-            execute(statement)
+        if not self._begin(script, applied=False):
+            return
+        for statement in _statements(script.up):
+            self._cursor.execute(statement)
         self._record(script)
-        execute("COMMIT")
+        self._cursor.execute("COMMIT")
+
+    def _revert(self, script: Script) -> None:
+        if script.down is None:
+            raise ValueError(f"{script.version} has no way back")
+        if not self._begin(script, applied=True):
+            return
+        for statement in _statements(script.down):
+            self._cursor.execute(statement)
+        self._cursor.execute(f"DELETE FROM loop_ledger WHERE version = {self._mark}", (script.version,))
+        self._cursor.execute("COMMIT")
+
+    def _begin(self, script: Script, *, applied: bool) -> bool:
+        """Begin a transaction, unless somebody else was quicker."""
+        execute = self._cursor.execute
+        if self._kind != "sqlite":
+            execute("BEGIN")
+            return True
+        execute("BEGIN IMMEDIATE")
+        execute("SELECT 1 FROM loop_ledger WHERE version = ?", (script.version,))
+        if (self._cursor.fetchone() is not None) is applied:
+            return True
+        execute("ROLLBACK")
+        return False
 
     def _apply_journalled(self, script: Script) -> None:
         """Write down each statement before and after it; its own commit makes "started" safe."""
@@ -149,7 +190,7 @@ class Loop:
         execute("BEGIN")
         execute(self._insert("loop_begun", 1), (script.version,))
         is_open = True
-        for statement in _statements(script):
+        for statement in _statements(script.up):
             if not is_open:
                 execute("BEGIN")
             if statement.startswith("INSERT"):
@@ -177,5 +218,5 @@ class Loop:
         return f"INSERT INTO {table} VALUES ({', '.join([self._mark] * columns)})"
 
 
-def _statements(script: Script) -> list[str]:
-    return [s for s in script.up.decode().split(";\n") if s]
+def _statements(text: bytes) -> list[str]:
+    return [s for s in text.decode().split(";\n") if s]
