@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _SPACE = " \t\n\r\f\v"
-LETTER = r"A-Za-z_\x80-\U0010ffff"
+LETTER = "A-Za-z_"
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 #: What goes on behind an E'...' string is read as that string was.
 _CONTINUED = re.compile(r"(?P<string>'(?:[^'\\]++|''|\\.)*+')|(?P<unclosed>')", re.DOTALL)
@@ -75,7 +75,7 @@ class Grammar:
     names: tuple[str, ...]
     line_comment: str = r"--[^\n]*+"
     body: Callable[[str], Body | None] = field(default=lambda _first: None)
-    #: What a word can begin with, as in a character class.
+    #: What a word can begin with besides all that is not ASCII, as in a character class.
     letters: str = LETTER
     #: The characters that open a quote; one that nothing closes is refused.
     quotes: str = "'\""
@@ -92,6 +92,12 @@ class Grammar:
     client: str = ""
 
 
+def _any(ascii_letters: str) -> str:
+    """Return a class of these and of all that is not ASCII: as what it is not, which takes a hundredth to compile."""
+    wanted = re.compile(f"[{ascii_letters}]")
+    return "[^" + "".join(f"\\x{n:02x}" for n in range(128) if not wanted.match(chr(n))) + "]"
+
+
 # Python 3.11.0 to 3.11.4 match possessive groups of alternatives wrongly, so these repeat their groups plainly, and
 # runs have an end, for a plain repetition remembers each of its turns.
 @lru_cache(maxsize=64)
@@ -99,10 +105,11 @@ def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], 
     """Return the expressions that match exactly one token at any place: each one, and runs."""
     bare = delimiter == ";"
     end = "" if bare else f"(?!{re.escape(delimiter)})"
-    start, more = f"{end}[{grammar.letters}]", f"{end}[{LETTER}0-9$]"
-    dollar = rf"\$(?:[{LETTER}][{LETTER}0-9]*+)?+\$"
     inner = "" if grammar.dollar_quotes else "$"  # or it opens a quote, behind a number
-    within = rf"{end}[{LETTER}0-9{inner}]|(?<=[0-9])\.(?!\.)|(?<=[eE])[+\-](?=[0-9])"
+    first, then, number = _any(grammar.letters), _any(f"{LETTER}0-9$"), _any(f"{LETTER}0-9{inner}")
+    start, more = f"{end}{first}", f"{end}{then}"
+    dollar = rf"\$(?:{_any(LETTER)}{_any(f'{LETTER}0-9')}*+)?+\$"
+    within = rf"{end}{number}|(?<=[0-9])\.(?!\.)|(?<=[eE])[+\-](?=[0-9])"
     every = "|".join(
         [
             rf"(?P<space>[{_SPACE}]++)",
@@ -122,7 +129,7 @@ def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], 
     exact = re.compile(every, re.DOTALL)
     if not bare:
         return exact, exact
-    plain = rf",.=<>+%|&~!?:@^]++|[{grammar.letters}][{LETTER}0-9$]*+(?!')|[0-9][{LETTER}0-9{inner}]*+(?!')"
+    plain = rf",.=<>+%|&~!?:@^]++|{first}{then}*+(?!')|[0-9]{number}*+(?!')"
     return exact, re.compile(rf"(?P<run>(?:[{plain})(?:[{_SPACE}{plain}){{0,400}})|{every}", re.DOTALL)
 
 
