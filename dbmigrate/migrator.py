@@ -6,7 +6,7 @@ import os
 import random
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.engine import URL, Connection, Engine
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from dbmigrate.plan import History
 
 
-@dataclass(frozen=True, slots=True, init=False)
 class Migrator(Settings):
     """Applies the migrations of a source to a database, exactly once each, and knows what is applied.
 
@@ -64,6 +63,8 @@ class Migrator(Settings):
     No password is in its repr, nor in what it returns, raises, logs or tells `on_event`, nor in a pickle of those. A
     pickle of the Migrator itself is to be of use in another process, so it has the URL, with the password in it.
     """
+
+    __slots__ = ()
 
     def __init__(  # noqa: PLR0913 - the one place where everything can be set
         self,

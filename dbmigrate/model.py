@@ -170,24 +170,24 @@ class Finding(_Named):
         return f"{self.version}_{self.name}: {self.advice.format(self)}"
 
 
-@dataclass(frozen=True, slots=True)
 class Edited(Finding):
     """The script of an applied migration is no longer the one that ran, in more than comments and space."""
 
+    __slots__ = ()
     advice = "the script was edited after it was applied. Restore the file, and put the change into a new migration"
 
 
-@dataclass(frozen=True, slots=True)
 class Missing(Finding):
     """An applied migration is not in the source."""
 
+    __slots__ = ()
     advice = "applied, but not in the source. Restore its file"
 
 
-@dataclass(frozen=True, slots=True)
 class Ahead(Finding):
     """The database is ahead of this source: applied after all that it knows, with nothing pending."""
 
+    __slots__ = ()
     advice = "applied by a newer release. Deploy a release that knows it"
 
 

@@ -44,7 +44,7 @@ _MARK = "dbmigrate_function"
 _FUNCTION = Traits(atomic=False, partial=True, session="unknown")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Settings:
     """What a Migrator was given, checked and complete."""
 
