@@ -32,6 +32,10 @@ def _is_number(value: object, below: float = 1e6) -> bool:  # seconds in eleven 
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < below
 
 
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and "://" not in value
+
+
 def _is_limit(value: object) -> bool:
     return value is None or _is_number(value)
 
@@ -42,9 +46,12 @@ def _is_tolerable(value: object) -> bool:
 
 #: How to tell whether an argument is right, and what it is then.
 _RIGHT: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "source": (lambda v: isinstance(v, str | os.PathLike) or hasattr(v, "load"), "a Source, or the path of a folder"),
+    "source": (
+        lambda v: _is_name(v) or isinstance(v, os.PathLike) or hasattr(v, "load"),
+        "a Source, or the path of a folder",
+    ),
     "ledger": (
-        lambda v: isinstance(v, str) or all(hasattr(v, name) for name in ("read", "create", "append")),
+        lambda v: _is_name(v) or all(hasattr(v, name) for name in ("read", "create", "append")),
         "a Ledger, or the name of a table",
     ),
     "allow": (_is_tolerable, f"a set of finding types, of {', '.join(kind.__name__ for kind in _TOLERABLE)}"),
@@ -72,6 +79,7 @@ def check(**given: object) -> None:
         if not is_right(value):
             # the repr of anything else may show more than it should
             shown = repr(value) if type(value).__module__ == "builtins" else type(value).__name__
+            shown = "a URL" if "://" in shown else shown
             raise ConfigurationError(f"{name} is {what}, not {shown}")
 
 

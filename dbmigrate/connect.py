@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 #: What in the query of a URL is not to be shown.
 _SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
+_SHORTEST = 4  # characters
 _ASYNC = (
     "an asynchronous driver cannot be used here: give a URL that names another one, as in postgresql+psycopg://, or "
     "call inside `await connection.run_sync(...)`. Nothing was run"
@@ -75,7 +76,7 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
         _hide_secrets(error, url)
         text = run.dialect.message(error) if isinstance(error, DBAPIError) else error
         place = url.set(password=None, query={}).render_as_string()
-        raise ConfigurationError(f"cannot connect to {place}: {text}. Nothing was run") from error
+        raise ConfigurationError(f"cannot connect to {place}: {text}. {run.done}") from error
     with opened as connection:
         run.connection, run.lost = connection, False
         if run.dialect.waits:
@@ -91,6 +92,8 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
                 "this Connection is not in a transaction: use it inside engine.begin() and not in AUTOCOMMIT, or pass "
                 "its Engine. Nothing was run"
             )
+        else:
+            _try_out(connection, run)
         try:
             yield connection
         except DBAPIError as error:
@@ -99,12 +102,27 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
             raise MigrationError(reason) from error
 
 
+def _try_out(connection: Connection, run: Run) -> None:
+    """Make sure that the transaction of a caller's connection can still be used."""
+    try:
+        send(connection, "SELECT 1").close()
+    except DBAPIError as error:
+        _hide_secrets(error, connection.engine.url)
+        raise ConfigurationError(
+            f"the transaction of this Connection cannot be used any more ({run.dialect.message(error)}): roll it back "
+            "first. Nothing was run"
+        ) from error
+
+
 def _hide_secrets(error: BaseException, url: URL) -> None:
     """Take the secrets of a URL out of an error and all that it stands on: their text, and whatever they carry."""
     hidden = [values for key, values in url.query.items() if _SECRET.search(key)]
     plain = {str(url.password or ""), *(v for vs in hidden for v in ([vs] if isinstance(vs, str) else vs))} - {""}
     forms = [(s, quote(s, safe=""), quote_plus(s), repr(s)[1:-1], repr(s.encode())[2:-1]) for s in plain]
-    secrets = sorted({form for same in forms for form in same}, key=len, reverse=True)
+    # A short one is no secret by itself: to hide it everywhere would garble all words, and show it by that.
+    long = {form for s, same in zip(plain, forms, strict=True) for form in same if len(s) >= _SHORTEST}
+    marked = {mark.format(form) for same in forms for form in same for mark in (":{}@", "password={}", "passwd={}")}
+    secrets = sorted(long | marked, key=len, reverse=True)
 
     def clean(value: object) -> object:
         if isinstance(value, str):

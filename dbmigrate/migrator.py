@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dbmigrate import plan as planning
 from dbmigrate.arguments import check, read_database
@@ -20,11 +21,9 @@ from dbmigrate.errors import (
     ConfigurationError,
     HistoryError,
     LedgerConflict,
-    LedgerError,
     MigrationError,
     MigrationInProgress,
     NotCurrent,
-    SourceError,
     StalePlan,
     TargetError,
 )
@@ -158,10 +157,14 @@ class Migrator(Settings):
         """Wait until the database is current, as `verify` has it; for processes that start beside a migration job.
 
         Looks about once a second, also while the server does not accept connections yet, and never writes. Raises at
-        once what waiting cannot mend (an edited or missing migration, a source that cannot be read); after `timeout`
-        seconds NotCurrent, or ConfigurationError if there was no connection to be had, saying what is missing.
+        once what waiting cannot mend (an edited or missing migration, a source that cannot be read, a table that is no
+        ledger); after `timeout` seconds NotCurrent, or ConfigurationError if there was no connection to be had, saying
+        what is missing. A server that takes a connection and never answers is waited for as long as its driver does:
+        give the URL a connect timeout.
         """
         check(timeout=timeout)
+        if not self.dialect.waits:
+            raise ConfigurationError("to wait inside a transaction would hold it open: pass the Engine or the URL")
         until = time.monotonic() + timeout
         began, said = time.monotonic(), -REMIND
         while True:
@@ -172,8 +175,8 @@ class Migrator(Settings):
                     return status
                 trouble = NotCurrent(status.errors, [f"{entry.version}_{entry.name}" for entry in status.pending])
                 hopeless = any(not isinstance(finding, Unfinished) for finding in status.errors)
-            except (ConfigurationError, LedgerError, MigrationInProgress) as error:
-                trouble, hopeless = error, not isinstance(error.__cause__, DBAPIError | LedgerBusyError)
+            except MigrationError as error:
+                trouble, hopeless = error, not _may_pass(error)
             waited = time.monotonic() - began
             if hopeless or time.monotonic() >= until:
                 trouble.add_note(f"waited for {waited:.0f} s")
@@ -372,34 +375,34 @@ class Migrator(Settings):
         if is_new and not chosen(look(run, migrations, empty=True))[0]:  # a connection would create it
             return Report((), time.monotonic() - began)
         course: tuple[Sequence[Step], History | Record] | None = None  # steps, and what they follow
-        seq, together = -1, False
+        seq, one = -1, False
         with engine_of(self.database) as engine:
             while course is None or course[0]:
-                with connect(engine, run) as connection:
-                    if course is None:
-                        course = chosen(look(run, migrations, brief=True), unlocked=True)
-                        if self.dialect.waits:
-                            connection.rollback()
-                        if not course[0]:
-                            break
-                        fixed = fixed or any(step.direction == "down" for step in course[0])
-                        together = self.transaction == "all" or (redo and all(step.transactional for step in course[0]))
-                    if course[1].seq != seq:
-                        seq, run.patience = course[1].seq, 0 if fixed or not self.dialect.waits else PATIENCE
-                    try:
+                try:
+                    with connect(engine, run) as connection:
+                        if course is None:
+                            course = chosen(look(run, migrations, brief=True), unlocked=True)
+                            if self.dialect.waits:
+                                connection.rollback()
+                            if not course[0]:
+                                break
+                            fixed = fixed or any(step.direction == "down" for step in course[0])
+                            one = self.transaction == "all" or (redo and all(step.transactional for step in course[0]))
+                        if course[1].seq != seq:
+                            seq, run.patience = course[1].seq, 0 if fixed or not self.dialect.waits else PATIENCE
                         with session(run):
                             if fixed and run.head != seq:
                                 raise _stale(run)
                             if run.head != seq or getattr(course[1], "unfinished", None):
                                 course = chosen(self._finished(run, migrations))
-                            course = execute(run, *course, together=together)
-                    except LedgerConflict as conflict:
-                        _make_sense(run, conflict, fixed=fixed)
-                        course, run.patience = None, run.patience - 1
-                    except (HistoryError, SourceError, LedgerError) as error:
-                        if run.outcomes:
-                            error.add_note(f"{len(run.outcomes)} steps of this call had been committed before.")
-                        raise
+                            course = execute(run, *course, together=one)
+                except LedgerConflict as conflict:
+                    _make_sense(run, conflict, fixed=fixed)
+                    course, run.patience = None, run.patience - 1
+                except MigrationError as error:
+                    if run.outcomes and not hasattr(error, "report"):
+                        error.add_note(f"{run.done}.")
+                    raise
         return Report(tuple(run.outcomes), time.monotonic() - began)
 
     def _finished(self, run: Run, migrations: Sequence[Migration]) -> Survey:
@@ -449,6 +452,14 @@ def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:
     if run.patience == 0:
         raise conflict
     time.sleep(min(0.02 * 2 ** (PATIENCE - run.patience), 1.0) * random.uniform(0.5, 1.5))  # noqa: S311 - spreads them
+
+
+def _may_pass(error: MigrationError) -> bool:
+    """Tell whether an error may be gone by itself in a moment: no connection to be had, a database that is busy."""
+    cause = error.__cause__
+    if isinstance(cause, DBAPIError):
+        return cause.connection_invalidated or type(error) in (ConfigurationError, MigrationError)
+    return isinstance(cause, LedgerBusyError | PoolTimeout)
 
 
 def _stale(run: Run) -> StalePlan:

@@ -104,10 +104,13 @@ class PythonFile(FileBody):
 
     def load(self) -> Call:
         """Run the module, and return its function; while either runs, the module can be found in sys.modules."""
-        module = ModuleType(f"dbmigrate migration {self.origin}")
+        module = ModuleType(self.origin)
+        module.__name__ = f"dbmigrate migration {self.origin} {id(module):x}"  # another thread may run the same file
         module.__file__ = self.origin
         with _registered(module):  # its path only names it: what was checked is what runs
             exec(compile(self.read(), self.origin, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+        if getattr(module, "transaction", True) is self.look().no_transaction:
+            raise StepError("transaction must be set by a line of its own at the left margin: transaction = False")
         return partial(_call, module, getattr(module, self.function))
 
 
@@ -173,16 +176,16 @@ def call(body: PythonBody, connection: Connection, *, transaction: bool = True) 
     """Call the function of a body. Raises StepError if it did what would make its record untrue.
 
     That is to end the transaction of the step, or to hide from us that a statement failed: whatever was caught inside.
-    An error inside `connection.begin_nested()` is not hidden, for that is how to expect one.
+    An error that ends a `connection.begin_nested()` is not hidden, for that is how to expect one. What goes past
+    SQLAlchemy, to the driver's own connection, is not seen.
     """
     pending: list[str] = []
     wrong: list[str] = []
 
-    def before(own: Connection, _cursor: object, statement: str, *_: object) -> None:
+    def before(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         if pending:
-            wrong.append(_hidden(pending.pop()))
-        if not own.in_nested_transaction():
-            pending.append(statement)
+            wrong.append(_hidden(pending.pop(), transaction=transaction))
+        pending.append(statement)
 
     def after(*_: object) -> None:
         pending.clear()
@@ -194,15 +197,19 @@ def call(body: PythonBody, connection: Connection, *, transaction: bool = True) 
     own = _another(connection)
     if transaction:
         own.begin()  # to an ORM session it is the outer transaction
-        event.listen(own, "before_cursor_execute", before)
-        event.listen(own, "after_cursor_execute", after)
         event.listen(own, "commit", ending)
-        event.listen(own, "rollback", ending)
-    result = body.load()(own)
+    event.listen(own, "rollback", ending if transaction else after)
+    event.listen(own, "rollback_savepoint", after)
+    event.listen(own, "before_cursor_execute", before)
+    event.listen(own, "after_cursor_execute", after)
+    try:
+        result = body.load()(own)
+    except SystemExit as error:
+        raise StepError(f"it called sys.exit({error.code!r}): raise an exception of another kind") from error
     if isgenerator(result) or isawaitable(result):
         raise StepError("the function returned a generator or an awaitable, and nothing of it ran: make it a plain one")
     if pending:
-        wrong.append(_hidden(pending[0]))
+        wrong.append(_hidden(pending[0], transaction=transaction))
     if wrong:
         raise StepError(wrong[0])
 
@@ -215,13 +222,29 @@ def _another(connection: Connection) -> Connection:
     engine = connection.engine
     options = {name: value for name, value in connection.get_execution_options().items() if name != "isolation_level"}
     bare = Engine(engine.pool, engine.dialect, engine.url, hide_parameters=engine.hide_parameters)
-    return Connection(bare, connection=connection.connection).execution_options(**options)
+    return _Own(bare, connection=connection.connection).execution_options(**options)
 
 
-def _hidden(statement: str) -> str:
+class _Own(Connection):
+    """A connection that its user cannot end."""
+
+    def close(self) -> None:
+        raise StepError("it closed the connection (with connection: does so too), which is not its own")
+
+    def detach(self) -> None:
+        raise StepError("it detached the connection, which is not its own")
+
+    def invalidate(self, exception: BaseException | None = None) -> None:
+        if exception is None:
+            raise StepError("it invalidated the connection, which is not its own")
+        super().invalidate(exception)  # SQLAlchemy's word that it is lost
+
+
+def _hidden(statement: str, *, transaction: bool) -> str:
+    how = "use connection.begin_nested()" if transaction else "call connection.rollback() behind it"
     return (
         f"it caught the error of a statement ({' '.join(statement.split())[:80]}), so it cannot be recorded as "
-        "success: to expect an error use connection.begin_nested()"
+        f"success: to expect an error {how}"
     )
 
 

@@ -95,6 +95,12 @@ class Run:
         """What this database is like."""
         return self.settings.dialect
 
+    @property
+    def done(self) -> str:
+        """What a message can say of the steps of this call."""
+        count = len(self.outcomes)
+        return f"{count} steps of this call had been committed before" if count else "Nothing was run"
+
     def emit(self, event: Event) -> None:
         """Tell who listens what happens."""
         (self.settings.on_event or log)(event)

@@ -7,12 +7,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import sqlalchemy
 
 from dbmigrate import (
     ConfigurationError,
     Edited,
+    LedgerError,
     MemorySource,
     Migration,
     MigrationFailed,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from dbmigrate import Event
     from tests.conftest import Database
+
+pytestmark = pytest.mark.every_driver
 
 
 def table(version: str, name: str, down: str | None = None) -> Migration:
@@ -78,10 +82,9 @@ def test_redo_of_several(database: Database) -> None:
     migrator.verify()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_redo_is_one_transaction(request: pytest.FixtureRequest, kind: str) -> None:
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_redo_is_one_transaction(database: Database) -> None:
     """Where DDL is transactional a failure on the way up leaves everything as it was, ledger included."""
-    database: Database = request.getfixturevalue(kind)
     Migrator(database.url, SOURCE).upgrade()
     before = database.dump()
     bad = MemorySource([*FIRST, sql_migration("3", "c", "INSERT INTO nope VALUES (1)", "DROP TABLE c")])
@@ -251,6 +254,42 @@ def test_wait_does_not_wait_for_what_no_time_mends(sqlite: Database, tmp_path: P
         Migrator("postgresql+nothing://x/y", SOURCE).wait_until_current()
     with pytest.raises(SourceError):
         Migrator(sqlite.url, tmp_path / "nope").wait_until_current()
+
+
+@pytest.mark.default_driver
+def test_wait_does_not_wait_for_a_table_that_is_no_ledger(database: Database) -> None:
+    """Nor inside a transaction, which it would hold open."""
+    database.execute("CREATE TABLE dbmigrate_ledger (x INTEGER)")
+    begun = time.monotonic()
+
+    with pytest.raises(LedgerError):
+        Migrator(database.url, SOURCE).wait_until_current(timeout=60)
+
+    assert time.monotonic() - begun < 30
+    with database.engine().begin() as connection, pytest.raises(ConfigurationError, match="hold it open"):
+        Migrator(connection, SOURCE).wait_until_current()
+
+
+@pytest.mark.default_driver
+def test_steps_that_are_committed_are_never_denied(postgresql: Database) -> None:
+    """Where a new session cannot be had behind a step, the error says what was done before."""
+    url, tries = postgresql.url, list[str]()
+
+    def connect() -> Any:
+        tries.append("try")
+        if len(tries) > 1:
+            raise ConnectionRefusedError("gone")
+        values: dict[str, Any] = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
+        return psycopg.connect(**values)
+
+    first = sql_migration("1", "a", "SET work_mem = '5MB'; CREATE TABLE a (x INTEGER)")
+    source = MemorySource([first, table("2", "b")])
+    engine = sqlalchemy.create_engine(url, creator=connect, poolclass=sqlalchemy.NullPool)
+    with pytest.raises(ConfigurationError, match="1 steps of this call had been committed before") as caught:
+        Migrator(engine, source).upgrade()
+
+    assert "Nothing was run" not in str(caught.value)
+    assert applied(Migrator(url, source)) == ["a"]
 
 
 # to_dict

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Database
 
+pytestmark = pytest.mark.every_driver
+
 # On MariaDB tables must be there before, for only DML rolls back with a transaction.
 TABLES = "CREATE TABLE a (x INTEGER)", "CREATE TABLE mine (x INTEGER)"
 DML = MemorySource(
@@ -94,10 +96,9 @@ def test_the_callers_rollback_takes_everything_back(database: Database) -> None:
 
 
 @pytest.mark.parametrize("ledger", [True, False])
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_ddl_and_the_ledger_itself_are_rolled_back(request: pytest.FixtureRequest, kind: str, *, ledger: bool) -> None:
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_ddl_and_the_ledger_itself_are_rolled_back(database: Database, *, ledger: bool) -> None:
     """Where DDL is transactional, tables go with the caller's rollback; so does a ledger that was created in it."""
-    database: Database = request.getfixturevalue(kind)
     engine = prepared(database, ledger=ledger)
     before = database.dump()
 
@@ -206,7 +207,7 @@ def test_nothing_is_reconfigured(database: Database) -> None:
         assert connection.connection.dbapi_connection is raw
         assert not connection.in_transaction()
         if database.kind == "postgresql":
-            locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+            locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
             assert connection.execute(sqlalchemy.text(locks)).scalar_one() == 0
     assert database.leftovers() == []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Database
+
+pytestmark = pytest.mark.every_driver
 
 TABLE = sql_migration("1", "table", "CREATE TABLE t (x INTEGER PRIMARY KEY, y VARCHAR(20))", "DROP TABLE t")
 
@@ -128,12 +132,9 @@ def test_functions_in_memory(database: Database) -> None:
     assert rows(database) == []
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_an_error_points_into_the_file_and_rolls_back(
-    request: pytest.FixtureRequest, kind: str, tmp_path: Path
-) -> None:
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_an_error_points_into_the_file_and_rolls_back(database: Database, tmp_path: Path) -> None:
     """File, line and source line of the migration itself, not of the library it called."""
-    database: Database = request.getfixturevalue(kind)
     source = folder(
         tmp_path,
         **{
@@ -318,10 +319,9 @@ def test_an_expected_error_in_a_savepoint_is_fine(database: Database) -> None:
 
 
 @pytest.mark.parametrize("how", ["commit", "rollback", "swallowed", "text", "session"])
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_the_transaction_is_not_the_functions(request: pytest.FixtureRequest, kind: str, how: str) -> None:
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_the_transaction_is_not_the_functions(database: Database, how: str) -> None:
     """Neither commit() nor rollback() nor their SQL gets a half-done step recorded."""
-    database: Database = request.getfixturevalue(kind)
 
     def end(connection: sqlalchemy.Connection) -> None:
         connection.execute(text("INSERT INTO t VALUES (1, 'a')"))
@@ -456,3 +456,119 @@ def test_on_a_connection_of_the_callers(database: Database) -> None:
     with engine.begin() as connection:
         Migrator(connection, source).upgrade()
     assert rows(database) == [(1, "a")]
+
+
+@pytest.mark.default_driver
+def test_two_threads_may_run_the_same_file(sqlite: Database, tmp_path: Path) -> None:
+    """Each has a module of its own, which annotations can be looked up in until it ends."""
+    source = folder(
+        tmp_path,
+        **{
+            "2_slow": """\
+            from __future__ import annotations
+
+            import time
+            from dataclasses import dataclass
+            from typing import ClassVar
+
+            from sqlalchemy import text
+
+            def upgrade(connection):
+                time.sleep(0.2 * connection.execute(text("SELECT count(*) FROM slow")).scalar_one())
+
+                @dataclass
+                class Row:
+                    kind: ClassVar[str] = "row"
+            """
+        },
+    )
+    databases = [sqlite, sqlite.another()]
+    for number, one in enumerate(databases):
+        one.execute("CREATE TABLE slow (x INTEGER)", *["INSERT INTO slow VALUES (1)"] * (number + 1))
+    with ThreadPoolExecutor() as pool:
+        reports = list(pool.map(lambda one: Migrator(one.url, source).upgrade(), databases))
+
+    assert [len(report.outcomes) for report in reports] == [2, 2]
+    assert not [name for name in sys.modules if name.startswith("dbmigrate migration")]
+
+
+def _with(connection: sqlalchemy.Connection) -> None:
+    with connection:
+        connection.execute(text("INSERT INTO t VALUES (1, 'a')"))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [_with, lambda c: c.close(), lambda c: c.detach(), lambda c: c.invalidate()],
+    ids=["with", "close", "detach", "invalidate"],
+)
+def test_the_connection_is_not_the_functions(database: Database, end: Any) -> None:
+    """To close it fails the step, and neither our connection nor the caller's is gone."""
+    migrator = Migrator(database.url, MemorySource([TABLE, python_migration("2", "a", end)]))
+
+    with pytest.raises(MigrationFailed, match="which is not its own"):
+        migrator.upgrade()
+
+    assert rows(database) == []
+    assert database.leftovers() == []
+    if database.kind != "mariadb":
+        with database.engine().begin() as connection:
+            with pytest.raises(MigrationFailed, match="which is not its own"):
+                Migrator(connection, migrator.source).upgrade()
+            connection.execute(text("INSERT INTO t VALUES (7, 'mine')"))
+        assert rows(database) == [(7, "mine")]
+
+
+def test_an_error_that_a_savepoint_survives_is_hidden(database: Database) -> None:
+    """Caught inside begin_nested() without ending it, it is swallowed like any other."""
+
+    def swallow(connection: sqlalchemy.Connection) -> None:
+        with connection.begin_nested():
+            for number in (1, 1, 2):
+                with suppress(SQLAlchemyError):
+                    connection.execute(text(f"INSERT INTO t VALUES ({number}, 'a')"))
+
+    with pytest.raises(MigrationFailed):
+        Migrator(database.url, MemorySource([TABLE, python_migration("2", "a", swallow)])).upgrade()
+
+    assert rows(database) == []
+
+
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_an_error_without_a_transaction_is_hidden_too(database: Database) -> None:
+    """Unless rollback() is called behind it, which says that it was expected."""
+
+    def swallow(connection: sqlalchemy.Connection) -> None:
+        with suppress(SQLAlchemyError):
+            connection.execute(text("SELECT * FROM nope"))
+
+    def expect(connection: sqlalchemy.Connection) -> None:
+        swallow(connection)
+        connection.rollback()
+        connection.execute(text("INSERT INTO t VALUES (1, 'a')"))
+
+    steps = [TABLE, python_migration("2", "a", swallow, transaction=False)]
+    with pytest.raises(MigrationFailed, match="caught the error of a statement"):
+        Migrator(database.url, MemorySource(steps)).upgrade()
+
+    other = database.another()
+    Migrator(other.url, MemorySource([TABLE, python_migration("2", "a", expect, transaction=False)])).upgrade()
+    assert rows(other) == [(1, "a")]
+
+
+@pytest.mark.default_driver
+def test_sys_exit_is_a_failure(sqlite: Database) -> None:
+    """A release step that ends with status 0 would look as if it had done its work."""
+    with pytest.raises(MigrationFailed, match=r"called sys.exit\(0\)"):
+        Migrator(sqlite.url, MemorySource([TABLE, python_migration("2", "a", lambda _: sys.exit(0))])).upgrade()
+
+
+@pytest.mark.default_driver
+@pytest.mark.parametrize("line", ["transaction, y = False, 1", "if True:\n    transaction = False"])
+def test_a_switch_that_cannot_be_read_is_an_error(sqlite: Database, tmp_path: Path, line: str) -> None:
+    """It would be passed over without a word."""
+    source = folder(tmp_path)
+    (source / "2_a.py").write_text(f"{line}\n\ndef upgrade(connection): pass\n")
+
+    with pytest.raises(MigrationFailed, match="a line of its own"):
+        Migrator(sqlite.url, source).upgrade()
