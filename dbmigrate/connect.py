@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
 _SHORTEST = 4  # characters
 _ASYNC = (
-    "an asynchronous driver cannot be used here: give a URL that names another one, as in postgresql+psycopg://, or "
-    "call inside `await connection.run_sync(...)`. Nothing was run"
+    "an asynchronous driver cannot be used here: give a URL or an Engine with another one, as in "
+    "postgresql+psycopg://. Nothing was run"
 )
 
 

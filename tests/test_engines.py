@@ -364,7 +364,7 @@ def test_an_asynchronous_driver_is_refused(driver: str, tmp_path: Path) -> None:
     """By URL, whether it is installed or not."""
     url = f"{driver}:///{tmp_path / 'x.db'}"
 
-    with pytest.raises(ConfigurationError, match="an asynchronous driver cannot be used here: give a URL"):
+    with pytest.raises(ConfigurationError, match="an asynchronous driver cannot be used here: give a URL or an Engine"):
         Migrator(url, SOURCE).upgrade()
 
     assert list(tmp_path.iterdir()) == []
@@ -372,25 +372,16 @@ def test_an_asynchronous_driver_is_refused(driver: str, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # the oldest SQLAlchemy does not close it
 def test_an_asynchronous_engine_is_refused(postgresql: Database) -> None:
-    """It is not a database; what is inside of it cannot be used where nobody awaits, and can where somebody does."""
+    """It is not a database; what is inside of it cannot be used where nobody awaits."""
     pytest.importorskip("greenlet")  # which SQLAlchemy wants for these
-    import asyncio
-
     from sqlalchemy.ext.asyncio import create_async_engine
 
     engine = create_async_engine(postgresql.url, poolclass=NullPool)
     with pytest.raises(ConfigurationError, match="not AsyncEngine: pass a URL that names another driver"):
         Migrator(engine, SOURCE)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match=r"an asynchronous driver cannot be used here.*run_sync"):
+    with pytest.raises(ConfigurationError, match="an asynchronous driver cannot be used here"):
         Migrator(engine.sync_engine, SOURCE).status()
     gc.collect()  # while the warning is expected
-
-    async def use() -> int:
-        async with engine.connect() as connection:
-            report = await connection.run_sync(lambda _: Migrator(engine.sync_engine, SOURCE).upgrade())
-        return len(report.outcomes)
-
-    assert asyncio.run(use()) == 3
 
 
 @pytest.mark.parametrize(
