@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError, MissingGreenlet, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, MissingGreenlet, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from dbmigrate.dialects import is_async
@@ -106,11 +106,11 @@ def _try_out(connection: Connection, run: Run) -> None:
     """Make sure that the transaction of a caller's connection can still be used."""
     try:
         send(connection, "SELECT 1").close()
-    except DBAPIError as error:
+    except SQLAlchemyError as error:
         _hide_secrets(error, connection.engine.url)
+        reason = run.dialect.message(error) if isinstance(error, DBAPIError) else str(error)
         raise ConfigurationError(
-            f"the transaction of this Connection cannot be used any more ({run.dialect.message(error)}): roll it back "
-            "first. Nothing was run"
+            f"the transaction of this Connection cannot be used any more ({reason}): roll it back. Nothing was run"
         ) from error
 
 
@@ -210,12 +210,12 @@ def _create(run: Run) -> None:
             "there is no ledger yet, and creating one would commit the transaction of this Connection: call with its "
             "Engine once. Nothing was run"
         )
-    for attempt in range(PATIENCE):
+    for attempt in range(PATIENCE if run.dialect.waits else 1):
         try:
             with writing(run):
                 run.ledger.create(run.connection)
         except LedgerConflict:
-            if attempt == PATIENCE - 1:
+            if attempt == PATIENCE - 1 or not run.dialect.waits:
                 raise
         else:
             return

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.errors import LedgerConflict, MigrationInProgress, SourceError
+from dbmigrate.dialects.base import EndedError
+from dbmigrate.errors import LedgerConflict, MigrationError, MigrationInProgress, SourceError
 from dbmigrate.journal import journalled
 from dbmigrate.model import Outcome
 from dbmigrate.plan import unfinished
@@ -105,7 +106,11 @@ def _beside(run: Run, step: Step, before: History | Record) -> Record:
         state = "The step was rolled back: nothing of it is left"
         raise tracker.failure(error, state, rolled_back=True) from error
     record = step_record(run, step, step.direction, before, started, datetime.now(UTC))
-    run.ledger.append(run.connection, record)
+    try:
+        run.ledger.append(run.connection, record)
+    except MigrationError as error:
+        state = f"It ran, but its end is not recorded. It stays unfinished: {unfinished(begun, None)}"
+        raise tracker.failure(error, state, rolled_back=False) from error
     return run.finish([Outcome(step, record, script_of(step).count, time.monotonic() - clock)])
 
 
@@ -118,6 +123,9 @@ def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, *, commit
     left = run.roll_back()
     if not isinstance(error, Exception) or isinstance(error, MigrationInProgress | LedgerConflict):
         return
+    if isinstance(error, EndedError):
+        state = "What the function did before that may be committed, without a record: look at the database"
+        raise tracker.failure(error, state, rolled_back=False) from error
     if run.is_lost:
         state = "The connection was lost, and the server rolls the step back: nothing of it stays"
         if committing:
@@ -128,7 +136,7 @@ def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, *, commit
         raise tracker.failure(error, state, rolled_back=True) from error
     if run.ledger.head(run.connection) != head:
         raise LedgerConflict(FASTER) from error
-    if isinstance(error, DBAPIError) and run.dialect.is_transient(error) and run.patience > 0:
+    if isinstance(error, DBAPIError) and run.dialect.is_transient(error) and (run.patience or not run.dialect.waits):
         raise LedgerConflict("another transaction was in the way") from error
     if isinstance(error, SourceError) and not run.outcomes:
         return

@@ -44,7 +44,7 @@ from dbmigrate.model import (
 )
 from dbmigrate.run import PATIENCE, REMIND, Run, Settings, append, log, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
-from dbmigrate.survey import Survey, checked, fingerprint_of, look
+from dbmigrate.survey import Survey, can_be_one, checked, fingerprint_of, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
@@ -240,8 +240,10 @@ class Migrator(Settings):
     def redo(self, steps: int = 1) -> Report:
         """Take the last `steps` back and apply them again, with the scripts as they are now; for development.
 
-        One transaction, if every step of it is transactional: a failure leaves everything as it was. Otherwise one
-        by one, as `downgrade` and `upgrade` do. Raises what those raise.
+        One transaction, if every step of it is transactional and none changes the session: a failure leaves everything
+        as it was. Otherwise one by one, as `downgrade` and `upgrade` do: then do not simply repeat a call that failed,
+        for it would go back one further; `upgrade` completes it. An edited up script is a finding, as ever: pass
+        `allow={Edited}`. Raises what those two raise.
         """
         check(steps=steps)
         return self._run(lambda survey: planning.redo_steps(survey.migrations, survey.history, steps), redo=True)
@@ -304,7 +306,10 @@ class Migrator(Settings):
         migrations = sound(self.source.load())
         migration = planning.find(version, migrations)
         with self._existing() as run:
-            survey = look(run, migrations)
+            survey = self._finished(run, migrations)
+            if survey.history.unfinished is not None:  # its end must follow its begin
+                findings = [finding for finding in survey.findings if isinstance(finding, Unfinished)]
+                raise HistoryError(findings, "a step is unfinished; nothing was recorded")
             known = survey.history.applied.get(version)
             if known is None or known.checksum == migration.up.checksum:
                 state = "not applied" if known is None else "as it was when it was applied"
@@ -387,7 +392,7 @@ class Migrator(Settings):
                             if not course[0]:
                                 break
                             fixed = fixed or any(step.direction == "down" for step in course[0])
-                            one = self.transaction == "all" or (redo and all(step.transactional for step in course[0]))
+                            one = self.transaction == "all" or (redo and can_be_one(course[0]))
                         if course[1].seq != seq:
                             seq, run.patience = course[1].seq, 0 if fixed or not self.dialect.waits else PATIENCE
                         with session(run):

@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, overload
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import StepError
+from dbmigrate.errors import MigrationError
 from dbmigrate.layouts.folder import FileBody
 from dbmigrate.model import Migration
 from dbmigrate.script import Problem, Script, checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Collection, Generator
     from types import TracebackType
 
     from dbmigrate.layouts.folder import Entry
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     Call = Callable[[Connection], object]
 
 _DOWNGRADE = re.compile(r"^(?:async +)?def +downgrade\b", re.MULTILINE)
+_CONTROL = re.compile(r"\s*(?:COMMIT|BEGIN|END|START\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b", re.IGNORECASE)
 _ASYNC = "must be a plain function, not async: it is called with a Connection"
 
 
@@ -183,6 +186,8 @@ def call(body: PythonBody, connection: Connection, *, transaction: bool = True) 
     wrong: list[str] = []
 
     def before(_connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if transaction and _CONTROL.match(statement):
+            ending()
         if pending:
             wrong.append(_hidden(pending.pop(), transaction=transaction))
         pending.append(statement)
@@ -204,6 +209,12 @@ def call(body: PythonBody, connection: Connection, *, transaction: bool = True) 
     event.listen(own, "after_cursor_execute", after)
     try:
         result = body.load()(own)
+    except StepError as error:
+        if isinstance(error.__context__, DBAPIError):  # an ORM session rolls back because of it
+            raise error.__context__ from None
+        raise
+    except MigrationError as error:  # of another Migrator, and not about this one
+        raise StepError(f"{type(error).__name__}: {error}") from error
     except SystemExit as error:
         raise StepError(f"it called sys.exit({error.code!r}): raise an exception of another kind") from error
     if isgenerator(result) or isawaitable(result):
@@ -220,7 +231,9 @@ def _another(connection: Connection) -> Connection:
     Also without those of the caller's engine: a hook that sends BEGIN would disturb a transaction that is open.
     """
     engine = connection.engine
-    options = {name: value for name, value in connection.get_execution_options().items() if name != "isolation_level"}
+    # these are set on the driver's connection already
+    settled: Collection[str] = getattr(connection.dialect, "connection_characteristics", ())
+    options = {name: value for name, value in connection.get_execution_options().items() if name not in settled}
     bare = Engine(engine.pool, engine.dialect, engine.url, hide_parameters=engine.hide_parameters)
     return _Own(bare, connection=connection.connection).execution_options(**options)
 

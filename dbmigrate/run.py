@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.dialects.base import AS_WRITTEN, StepError, send
+from dbmigrate.dialects.base import AS_WRITTEN, EndedError, StepError, send
 from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress, SourceError
 from dbmigrate.ledger import PlainLedger, TableLedger
 from dbmigrate.model import VERSION, Outcome, Record, Report, StatementFinished, StepFinished, StepStarted, Waiting
@@ -291,12 +291,19 @@ class Tracker:
         connection = self.run.connection
         if self.step.transactional:
             send(connection, f"SAVEPOINT {_MARK}")
-        call(body, connection, transaction=not script_of(self.step).no_transaction)
+        try:
+            call(body, connection, transaction=not script_of(self.step).no_transaction)
+        finally:
+            if not connection.connection.is_valid:  # the function lost what both connections stand on
+                connection.invalidate()
+        if connection.invalidated:
+            raise StepError("the function lost the connection of the step")
         if self.step.transactional:
             try:
                 send(connection, f"RELEASE SAVEPOINT {_MARK}")
             except DBAPIError as error:
-                raise StepError("the function ended or spoiled the transaction of the step") from error
+                kind = StepError if self.run.dialect.is_spoiled(error) else EndedError
+                raise kind("the function ended or spoiled the transaction of the step") from error
 
     def leave(self) -> None:
         """Report a statement whose effect is as certain as it can be."""
@@ -324,10 +331,13 @@ class Tracker:
             line, column = line + statement.line - 1, column + (statement.column - 1 if line == 1 else 0)
             place, excerpt = f"{place}:{line}:{column}", _excerpt(step, line, column)
         which = f"statement {statement.ordinal} failed: " if statement is not None else "failed: "
+        again = "Correct the cause and call again" if rolled_back else "status() tells what to do"
+        if rolled_back and any(outcome.step.direction == "down" for outcome in self.run.outcomes):
+            again = "Correct the cause, look at status(), and go on with goto(): the same call would go back further"
+        where = f"{'is' if before == 1 else 'are'} {'committed' if dialect.waits else 'done in your transaction'}"
         return MigrationFailed(
             f"{place}: {step}: {which}{reason}{excerpt}\n{f'Hint: {hint}. ' if hint else ''}{state}. {before} "
-            f"step{'' if before == 1 else 's'} of this call before it {'is' if before == 1 else 'are'} committed. "
-            + ("Correct the cause and call again" if rolled_back else "status() tells what to do"),
+            f"{'step' if before == 1 else 'steps'} of this call before it {where}. {again}",
             step=str(step),
             statement=statement.ordinal if statement is not None else None,
             line=line,

@@ -103,6 +103,8 @@ def checked(
         raise SourceError(problems)
     ready = tuple(known[step] for step in steps)
     alone = [str(step) for step in ready if not step.transactional or script_of(step).foreign_keys_off]
+    if one:
+        alone += [str(step) for step in ready[:-1] if script_of(step).changes_session in _STAYS]
     if alone and not dialect.waits:
         raise ConfigurationError(
             f"{', '.join(alone)} cannot run inside the transaction of a Connection: pass its Engine. Nothing was run"
@@ -115,6 +117,12 @@ def checked(
     if one and alone:
         raise ConfigurationError(f"transaction='all' cannot include {', '.join(alone)}: use 'each'. Nothing was run")
     return ready
+
+
+def can_be_one(steps: Sequence[Step]) -> bool:
+    """Tell whether steps can share a transaction: none needs another, none hands a changed session to the next."""
+    leaks = any(script_of(step).changes_session in _STAYS for step in steps[:-1])
+    return not leaks and all(step.transactional for step in steps)
 
 
 def _look_at(step: Step, dialect: Dialect, ledger: TableLedger | PlainLedger | None) -> Step:

@@ -31,6 +31,10 @@ class StepError(Exception):
     """What a step fails with besides the errors of the database: a rule of ours that it broke."""
 
 
+class EndedError(StepError):
+    """A function ended the transaction of its step: what it did before may be committed."""
+
+
 AS_WRITTEN = {"no_parameters": True}
 #: Drivers that do not read %% as %: pg8000 not in quotes, mysql-connector nowhere.
 _PERCENT_AS_IT_IS = ("pg8000", "mysqlconnector")
@@ -251,6 +255,10 @@ class Dialect:
     def is_conflict(self, error: DBAPIError) -> bool:
         """Tell whether a write to the ledger failed because another migrator was there first."""
         raise NotImplementedError
+
+    def is_spoiled(self, error: DBAPIError) -> bool:  # noqa: ARG002
+        """Tell whether a savepoint cannot be released because the transaction failed, and is still there."""
+        return False
 
     def is_transient(self, error: DBAPIError) -> bool:  # noqa: ARG002
         """Tell whether a transaction failed only because of another one, and may be tried again."""

@@ -214,6 +214,10 @@ class PostgreSQL(Dialect):
         """Tell unique_violation, and what CREATE TABLE IF NOT EXISTS says when two run at once."""
         return _state(error) in ("23505", "42P07", "42710", "XX000") or self.is_transient(error)
 
+    def is_spoiled(self, error: DBAPIError) -> bool:
+        """Tell in_failed_sql_transaction."""
+        return _state(error) == "25P02"
+
     def is_transient(self, error: DBAPIError) -> bool:
         """Tell serialization_failure and deadlock_detected."""
         return _state(error) in ("40001", "40P01")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -133,14 +133,17 @@ class SQLite(Dialect):
             send(connection, f"PRAGMA busy_timeout = {int(min(wait, 1.0) * 1000)}")
             yield
         finally:
-            if raw.in_transaction:
-                raw.execute("ROLLBACK")
-            for name, value in saved:
-                if value is not None:
-                    raw.execute(f"PRAGMA {name} = {int(value[0])}")
-            raw.isolation_level = isolation_level
-            if autocommit is not None:
-                raw.autocommit = autocommit  # type: ignore[attr-defined,unused-ignore]
+            with suppress(sqlite3.ProgrammingError) if connection.invalidated else nullcontext():  # it may be closed
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                for name, value in saved:
+                    if value is not None:
+                        raw.execute(f"PRAGMA {name} = {int(value[0])}")
+                raw.isolation_level = isolation_level
+                if autocommit is not None:
+                    raw.autocommit = autocommit  # type: ignore[attr-defined,unused-ignore]
+            if connection.invalidated:
+                raw.close()
 
     @contextmanager
     def lock_beside(self, connection: Connection) -> Generator[Callable[[], bool]]:
@@ -197,6 +200,10 @@ class SQLite(Dialect):
     def is_conflict(self, error: DBAPIError) -> bool:
         """Tell a taken key or a busy database."""
         return isinstance(error, IntegrityError) or _is_busy(error)
+
+    def is_spoiled(self, error: DBAPIError) -> bool:
+        """Tell results that were not read to their end."""
+        return _is_busy(error)
 
     def is_transient(self, error: DBAPIError) -> bool:
         """Tell a busy database."""
