@@ -14,6 +14,7 @@ import sqlalchemy
 from dbmigrate import (
     ConfigurationError,
     Edited,
+    HistoryError,
     LedgerError,
     MemorySource,
     Migration,
@@ -325,3 +326,56 @@ def test_values_as_json(sqlite: Database) -> None:
     assert [entry["state"] for entry in status["entries"]] == ["applied", "pending", "pending"]
     everything = json.dumps([plan, report, status, *(event.to_dict() for event in seen)])
     assert "CREATE" not in everything
+
+
+# What a failure says, and what it leaves
+
+
+@pytest.mark.default_driver
+def test_a_failed_way_back_is_not_to_be_repeated(database: Database) -> None:
+    """To call downgrade(steps=2) again would take back one more than was meant."""
+    source = MemorySource([table("1", "a"), table("2", "b", "DROP TABLE nope"), table("3", "c")])
+    migrator = Migrator(database.url, source)
+    migrator.upgrade()
+
+    with pytest.raises(MigrationFailed) as caught:
+        migrator.downgrade(steps=2)
+
+    assert "call again" not in str(caught.value)
+    assert len(caught.value.report.outcomes) == 1
+
+
+@pytest.mark.kinds("postgresql", "mariadb")
+@pytest.mark.default_driver
+def test_accept_waits_for_the_end_of_a_step(database: Database) -> None:
+    """The record that ends a step must follow the one that began it."""
+    bad = sql_migration("2", "b", "-- no-transaction\nCREATE TABLE b (x INTEGER);\nINSERT INTO nope VALUES (1)")
+    with pytest.raises(MigrationFailed):
+        Migrator(database.url, MemorySource([table("1", "a"), bad])).upgrade()
+    edited = sql_migration("1", "a", "CREATE TABLE a (x BIGINT)")
+    good = sql_migration("2", "b", "-- no-transaction\nCREATE TABLE b (x INTEGER);\nINSERT INTO b VALUES (1)")
+    migrator = Migrator(database.url, MemorySource([edited, good]))
+
+    with pytest.raises(HistoryError, match="a step is unfinished"):
+        migrator.accept("1", reason="too early")
+
+    migrator.resume()
+    assert migrator.accept("1", reason="in time").is_current
+
+
+@pytest.mark.default_driver
+def test_redo_keeps_settings_apart(postgresql: Database) -> None:
+    """What one script sets does not reach the next, so such steps are not one transaction."""
+    postgresql.execute("CREATE SCHEMA other")
+    source = MemorySource([table("1", "a", "DROP TABLE a; SET search_path TO other")])
+    migrator = Migrator(postgresql.url, source)
+    migrator.upgrade()
+
+    migrator.redo()
+
+    assert postgresql.query("SELECT table_schema FROM information_schema.tables WHERE table_name = 'a'") == [
+        ("public",)
+    ]
+    leaking = MemorySource([sql_migration("1", "s", "SET search_path TO other; SELECT 1"), table("2", "b")])
+    with pytest.raises(ConfigurationError, match="cannot include 1_s up"):
+        Migrator(postgresql.url, leaking, transaction="all", ledger="second").upgrade()

@@ -15,11 +15,12 @@ import pytest
 import sqlalchemy
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from dbmigrate import (
     Edited,
     HistoryError,
+    LedgerConflict,
     MemorySource,
     MigrationFailed,
     Migrator,
@@ -572,3 +573,99 @@ def test_a_switch_that_cannot_be_read_is_an_error(sqlite: Database, tmp_path: Pa
 
     with pytest.raises(MigrationFailed, match="a line of its own"):
         Migrator(sqlite.url, source).upgrade()
+
+
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_a_connection_lost_inside_a_function(database: Database) -> None:
+    """The step fails with its own error, and nothing is left open."""
+    kill = "SELECT pg_terminate_backend(pg_backend_pid())" if database.kind == "postgresql" else "KILL CONNECTION_ID()"
+
+    def lose(connection: sqlalchemy.Connection) -> None:
+        connection.execute(text("INSERT INTO t VALUES (1, 'a')"))
+        connection.execute(text(kill))
+        connection.execute(text("SELECT 1"))
+
+    with pytest.raises(MigrationFailed):
+        Migrator(database.url, MemorySource([TABLE, python_migration("2", "a", lose)])).upgrade()
+
+    assert rows(database) == []
+    assert database.leftovers() == []
+
+
+@pytest.mark.default_driver
+def test_what_a_function_committed_is_not_called_rolled_back(sqlite: Database) -> None:
+    """The driver's own executescript() commits first: the row may be there, and the error says so."""
+
+    def script(connection: sqlalchemy.Connection) -> None:
+        raw: Any = connection.connection.dbapi_connection
+        raw.executescript("INSERT INTO t VALUES (1, 'a')")
+
+    with pytest.raises(MigrationFailed, match="may be committed, without a record") as caught:
+        Migrator(sqlite.url, MemorySource([TABLE, python_migration("2", "a", script)])).upgrade()
+
+    assert not caught.value.rolled_back
+    assert rows(sqlite) == [(1, "a")]
+
+
+@pytest.mark.parametrize("statement", ["ROLLBACK", " commit ", "BEGIN", "start transaction"])
+def test_transaction_control_in_sql_is_seen_before_it_is_sent(database: Database, statement: str) -> None:
+    """So nothing is half committed, on MariaDB either."""
+
+    def control(connection: sqlalchemy.Connection) -> None:
+        connection.execute(text("INSERT INTO t VALUES (1, 'a')"))
+        connection.execute(text(statement))
+
+    with pytest.raises(MigrationFailed, match="commit"):
+        Migrator(database.url, MemorySource([TABLE, python_migration("2", "a", control)])).upgrade()
+
+    assert rows(database) == []
+
+
+def test_what_an_orm_session_failed_with_is_shown(database: Database) -> None:
+    """Not that the session rolled back because of it."""
+
+    def flush(connection: sqlalchemy.Connection) -> None:
+        class Base(DeclarativeBase):
+            pass
+
+        class Row(Base):
+            __tablename__ = "t"
+            x: Mapped[int] = mapped_column(primary_key=True)
+
+        with Session(connection) as session:
+            session.execute(text("INSERT INTO t VALUES (1, 'a')"))
+            session.add(Row(x=1))
+            session.flush()
+
+    with pytest.raises(MigrationFailed) as caught:
+        Migrator(database.url, MemorySource([TABLE, python_migration("2", "a", flush)])).upgrade()
+
+    assert "rollback()" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, IntegrityError)
+
+
+@pytest.mark.default_driver
+def test_options_of_the_engine_reach_the_function(database: Database) -> None:
+    """But those that are set on the driver's connection already are not set again."""
+    engine = database.engine(execution_options={"logging_token": "x", "mine": 1})
+    seen: list[object] = []
+
+    def look(connection: sqlalchemy.Connection) -> None:
+        seen.append(connection.get_execution_options().get("mine"))
+
+    Migrator(engine, MemorySource([TABLE, python_migration("2", "a", look)])).upgrade()
+
+    assert seen == [1]
+
+
+@pytest.mark.default_driver
+def test_the_errors_of_another_migrator_are_not_taken_for_our_own(database: Database) -> None:
+    """A function may migrate another database; that being refused is what this step fails with."""
+
+    def nest(_connection: sqlalchemy.Connection) -> None:
+        raise LedgerConflict("of another ledger")
+
+    with pytest.raises(MigrationFailed, match="LedgerConflict: of another ledger") as caught:
+        Migrator(database.url, MemorySource([TABLE, python_migration("2", "a", nest)])).upgrade()
+
+    assert len(caught.value.report.outcomes) == 1
