@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from dbmigrate import Event
     from tests.conftest import Database
 
-pytestmark = pytest.mark.every_driver
-
 
 def table(version: str, name: str, down: str | None = None) -> Migration:
     """Return a migration that creates a table."""
@@ -61,6 +59,7 @@ def steps(report: Any) -> list[str]:
 # redo
 
 
+@pytest.mark.every_driver
 def test_redo(database: Database) -> None:
     """The last steps go back and up again, with the scripts as they are now."""
     Migrator(database.url, SOURCE).upgrade()
@@ -110,6 +109,7 @@ def test_redo_wants_a_number(sqlite: Database) -> None:
 # goto
 
 
+@pytest.mark.every_driver
 def test_goto(database: Database) -> None:
     """Up or down, whichever leads there; and where it is already, nothing."""
     migrator = Migrator(database.url, SOURCE)
@@ -167,6 +167,7 @@ def test_two_operators_at_once(postgresql: Database, verb: str) -> None:
 # accept
 
 
+@pytest.mark.every_driver
 def test_accept(database: Database) -> None:
     """An edit that is right is recorded, with its reason; the order of application stays."""
     Migrator(database.url, SOURCE).upgrade()
@@ -257,7 +258,6 @@ def test_wait_does_not_wait_for_what_no_time_mends(sqlite: Database, tmp_path: P
         Migrator(sqlite.url, tmp_path / "nope").wait_until_current()
 
 
-@pytest.mark.default_driver
 def test_wait_does_not_wait_for_a_table_that_is_no_ledger(database: Database) -> None:
     """Nor inside a transaction, which it would hold open."""
     database.execute("CREATE TABLE dbmigrate_ledger (x INTEGER)")
@@ -271,7 +271,6 @@ def test_wait_does_not_wait_for_a_table_that_is_no_ledger(database: Database) ->
         Migrator(connection, SOURCE).wait_until_current()
 
 
-@pytest.mark.default_driver
 def test_steps_that_are_committed_are_never_denied(postgresql: Database) -> None:
     """Where a new session cannot be had behind a step, the error says what was done before."""
     url, tries = postgresql.url, list[str]()
@@ -331,7 +330,6 @@ def test_values_as_json(sqlite: Database) -> None:
 # What a failure says, and what it leaves
 
 
-@pytest.mark.default_driver
 def test_a_failed_way_back_is_not_to_be_repeated(database: Database) -> None:
     """To call downgrade(steps=2) again would take back one more than was meant."""
     source = MemorySource([table("1", "a"), table("2", "b", "DROP TABLE nope"), table("3", "c")])
@@ -346,7 +344,6 @@ def test_a_failed_way_back_is_not_to_be_repeated(database: Database) -> None:
 
 
 @pytest.mark.kinds("postgresql", "mariadb")
-@pytest.mark.default_driver
 def test_accept_waits_for_the_end_of_a_step(database: Database) -> None:
     """The record that ends a step must follow the one that began it."""
     bad = sql_migration("2", "b", "-- no-transaction\nCREATE TABLE b (x INTEGER);\nINSERT INTO nope VALUES (1)")
@@ -363,7 +360,6 @@ def test_accept_waits_for_the_end_of_a_step(database: Database) -> None:
     assert migrator.accept("1", reason="in time").is_current
 
 
-@pytest.mark.default_driver
 def test_redo_keeps_settings_apart(postgresql: Database) -> None:
     """What one script sets does not reach the next, so such steps are not one transaction."""
     postgresql.execute("CREATE SCHEMA other")

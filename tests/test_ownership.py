@@ -284,7 +284,8 @@ def test_a_waiter_holds_no_transaction(database: Database) -> None:
         "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND (backend_xmin IS NOT NULL OR state LIKE 'idle in%') AND pid <> pg_backend_pid() "
         "AND query NOT LIKE 'CREATE TABLE a%'",
-        "mariadb": "SELECT count(*) FROM information_schema.innodb_trx",
+        "mariadb": "SELECT count(*) FROM information_schema.innodb_trx JOIN information_schema.processlist "
+        "ON id = trx_mysql_thread_id WHERE db = DATABASE()",
     }[database.kind]
     thread, _, go_on = _hold(database)
     waiting = threading.Event()
