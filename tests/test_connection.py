@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -430,3 +431,22 @@ def test_a_missing_file_is_a_matter_of_the_caller(tmp_path: Path) -> None:
     with engine.begin() as connection:
         assert len(Migrator(connection, DDL).upgrade().outcomes) == 2
     engine.dispose()
+
+
+def test_a_deferred_transaction_meets_a_writer(sqlite: Database) -> None:
+    """The caller's BEGIN took no lock, somebody else writes: that is an error at once, and not the migration's."""
+    engine = prepared(sqlite)
+    impatient = sqlalchemy.create_engine(sqlite.url.update_query_dict({"timeout": "0.2"}))
+    event.listen(impatient, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+
+    with engine.connect() as writer, writer.begin():
+        insert(writer)
+        begun = time.monotonic()
+        with impatient.begin() as connection:
+            connection.exec_driver_sql("SELECT * FROM mine")
+            with pytest.raises(MigrationInProgress, match="roll your transaction back"):
+                Migrator(connection, DML).upgrade()
+        assert time.monotonic() - begun < 5
+
+    impatient.dispose()
+    assert state(sqlite) == ([], [7], 0)

@@ -237,3 +237,23 @@ def test_errors_of_a_ledger_are_ledger_errors(sqlite: Database) -> None:
     sqlite.execute("CREATE TABLE x (x)")
     with pytest.raises(LedgerError, match="the ledger cannot be read: KeyError: 'nope'"):
         Migrator(sqlite.url, SOURCE, ledger=Broken()).status()
+
+
+def test_an_end_that_cannot_be_recorded_says_what_is_left(sqlite: Database, tmp_path: Path) -> None:
+    """The step ran; its ledger, outside of the database, does not know."""
+
+    class Full(JsonLedger):
+        def append(self, connection: sqlalchemy.Connection, record: Record) -> None:
+            if record.action == "up":
+                raise OSError("disk full")
+            super().append(connection, record)
+
+    with pytest.raises(MigrationFailed, match=r"disk full(.|\n)*its end is not recorded") as caught:
+        Migrator(sqlite.url, SOURCE, ledger=Full(tmp_path / "ledger")).upgrade("1")
+
+    assert not caught.value.rolled_back
+    assert "a" in sqlite.tables()
+    migrator = Migrator(sqlite.url, SOURCE, ledger=JsonLedger(tmp_path / "ledger"))
+    migrator.resolve("1", applied=True, reason="the table is there")
+    migrator.upgrade()
+    migrator.verify()
