@@ -193,12 +193,14 @@ def record_of(
     Without a run, who it was is left open.
     """
     if isinstance(about, Record):
-        marks = (about.checksum, about.fingerprint, about.down_checksum)
+        marks = {name: getattr(about, name) for name in ("checksum", "fingerprint", "down_checksum")}
     else:
-        marks = (about.up.checksum, None, about.down.checksum if about.down else None)
-    record = Record(before.seq + 1, about.version, about.name, action, *marks)
+        marks = {"checksum": about.up.checksum}
+        if about.down is not None and "down_checksum" not in more:
+            marks["down_checksum"] = about.down.checksum
     who = {"applied_by": run.applied_by, "session": run.session} if run else {}
-    return linked(before, replace(record, tool=VERSION, **(who | more)))
+    values: dict[str, Any] = {**marks, "tool": VERSION, **who, **more}
+    return linked(before, Record(before.seq + 1, about.version, about.name, action, **values))
 
 
 def step_record(
@@ -210,16 +212,13 @@ def step_record(
     finished: datetime | None = None,
 ) -> Record:
     """Return the next record about a step; going up it carries the way back."""
-    is_up, down = step.direction == "up", step.migration.down
+    is_up, down, back = step.direction == "up", step.migration.down, dict[str, str]()
+    if is_up and down is not None and not isinstance(down, PythonBody):
+        text = down.read()
+        back = {"down_sql": text, "down_checksum": checksum(text.encode(errors="surrogatepass"))}
+    mark = script_of(step).fingerprint or None if is_up else None
     return record_of(
-        run,
-        step.migration,
-        action,
-        before,
-        fingerprint=script_of(step).fingerprint or None if is_up else None,
-        started_at=started,
-        finished_at=finished,
-        down_sql=down.read() if is_up and down and not isinstance(down, PythonBody) else None,
+        run, step.migration, action, before, fingerprint=mark, started_at=started, finished_at=finished, **back
     )
 
 
