@@ -24,6 +24,7 @@ _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*(?P<word>no-transaction)\s*\Z")
 _SHORT, _FEW = 2048, 16  # characters and statements
 _WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME"}
+_SAVEPOINTS, _OURS = {"SAVEPOINT", "RELEASE", "ROLLBACK"}, "DBMIGRATE_"
 _SEVERAL = {"DROP", "TRUNCATE", "RENAME"}
 _BEFORE_TARGET = {"INTO", "FROM", "TABLE", "IF", "EXISTS", "ONLY", "OR", "IGNORE", "REPLACE"}
 _DIRECTIVES = ("no-transaction", "foreign-keys=off")
@@ -236,6 +237,10 @@ def inspect(
 def _refusals(statement: Statement, traits: Traits, ours: set[str]) -> Iterator[str]:
     if statement.head[0] in _WRITES and ours & _targets(statement):
         yield f"{statement.head[0]} on the ledger: only dbmigrate writes to it; to read it is fine"
+    if statement.head[0] in _SAVEPOINTS and any(
+        word.strip('"`[]').upper().startswith(_OURS) for word in statement.head[1:]
+    ):
+        yield "savepoints with names that begin with dbmigrate_ are dbmigrate's own: call it something else"
     if traits.refused is not None:
         yield traits.refused
 

@@ -18,6 +18,7 @@ from dbmigrate import (
     MigrationInProgress,
     Migrator,
     NotCurrent,
+    SourceError,
     sql_migration,
 )
 
@@ -454,3 +455,18 @@ def test_a_deferred_transaction_meets_a_writer(sqlite: Database) -> None:
 
     impatient.dispose()
     assert state(sqlite) == ([], [7], 0)
+
+
+@pytest.mark.parametrize("statement", ["SAVEPOINT dbmigrate_step", "RELEASE SAVEPOINT dbmigrate_step"])
+def test_our_savepoints_are_not_the_scripts(database: Database, statement: str) -> None:
+    """To end ours would end the step in the middle; savepoints of other names are fine."""
+    engine = prepared(database)
+    bad = MemorySource([sql_migration("1", "a", f"INSERT INTO a VALUES (1); {statement}")])
+    good = "SAVEPOINT mine; INSERT INTO a VALUES (1); ROLLBACK TO SAVEPOINT mine; INSERT INTO a VALUES (2)"
+
+    with engine.begin() as connection:
+        with pytest.raises(SourceError, match="dbmigrate's own"):
+            Migrator(connection, bad).upgrade()
+        Migrator(connection, MemorySource([sql_migration("1", "a", good)])).upgrade()
+
+    assert state(database) == ([2], [], 1)
