@@ -72,7 +72,7 @@ def read(folder: Folder) -> tuple[list[Migration], list[Problem]]:
 def _script(entry: Entry, problems: list[Problem]) -> _Piece | None:
     """Return what a file has of a migration; say what keeps it from being one, if it looks like one."""
     found = _SCRIPT.fullmatch(entry.name)
-    if python := _PYTHON.fullmatch(entry.name):
+    if found is None and (python := _PYTHON.fullmatch(entry.name)):
         return _Piece(".py", python[1].replace("-", ""), python[2], entry, *bodies(entry, problems))
     if found is None:
         name, is_sql = entry.name, entry.name.lower().endswith(".sql")
