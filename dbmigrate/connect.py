@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import create_engine
@@ -21,12 +21,7 @@ from sqlalchemy.pool import NullPool
 from dbmigrate.dialects import is_async
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, MigrationError
-from dbmigrate.run import PATIENCE, wait_for, writing
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-    from dbmigrate.run import Run
+from dbmigrate.run import PATIENCE, Run, wait_for, writing
 
 #: What in the query of a URL is not to be shown.
 _SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)

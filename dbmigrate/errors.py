@@ -17,15 +17,11 @@ Every error keeps the driver's error as `__cause__`, carries values, and says wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
-from dbmigrate.script import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from dbmigrate.model import Finding, Report
-    from dbmigrate.script import Problem
+from dbmigrate.model import Finding, Report
+from dbmigrate.script import Problem, printable
 
 
 class MigrationError(Exception):

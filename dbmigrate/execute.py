@@ -7,25 +7,29 @@ journalled (journal.py); whatever goes wrong, the error says what is left in the
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import EndedError
 from dbmigrate.errors import LedgerConflict, MigrationError, MigrationInProgress, SourceError
 from dbmigrate.journal import journalled
-from dbmigrate.model import Outcome
-from dbmigrate.plan import unfinished
-from dbmigrate.run import FASTER, Tracker, append, is_whole, script_of, statements_of, step_record, wait_for, writing
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dbmigrate.model import Record, Step
-    from dbmigrate.plan import History
-    from dbmigrate.run import Run
+from dbmigrate.model import Outcome, Record, Step
+from dbmigrate.plan import History, unfinished
+from dbmigrate.run import (
+    FASTER,
+    Run,
+    Tracker,
+    append,
+    is_whole,
+    script_of,
+    statements_of,
+    step_record,
+    wait_for,
+    writing,
+)
 
 
 def execute(

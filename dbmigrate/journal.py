@@ -7,26 +7,20 @@ before and `done` or `failed` behind every statement.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, SourceError
-from dbmigrate.model import JournalEntry, Outcome
-from dbmigrate.plan import unfinished
+from dbmigrate.model import JournalEntry, Outcome, Record, Step
+from dbmigrate.plan import History, unfinished
 from dbmigrate.python import PythonBody
-from dbmigrate.run import FASTER, Tracker, append, script_of, statements_of, step_record, traits_of, writing
+from dbmigrate.run import FASTER, Run, Tracker, append, script_of, statements_of, step_record, traits_of, writing
+from dbmigrate.scanner import Statement
 from dbmigrate.script import ALGORITHM
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dbmigrate.model import Record, Step
-    from dbmigrate.plan import History
-    from dbmigrate.run import Run
-    from dbmigrate.scanner import Statement
 
 State = Literal["started", "done", "failed"]
 

@@ -7,26 +7,20 @@ true, even where locks do not work.
 from __future__ import annotations
 
 import re
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.dialects import dialect_for
+from dbmigrate.dialects import Dialect, dialect_for
 from dbmigrate.dialects.base import beside_places, send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, LedgerError, MigrationError
 from dbmigrate.model import JournalEntry, Record
-from dbmigrate.plan import fold
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-
-    from sqlalchemy.engine import Connection
-
-    from dbmigrate.dialects import Dialect
-    from dbmigrate.plan import History
+from dbmigrate.plan import History, fold
 
 #: PostgreSQL cuts longer names silently; the journal's name is eight longer than the ledger's.
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,54}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -30,27 +31,11 @@ from dbmigrate.errors import (
 from dbmigrate.execute import execute
 from dbmigrate.journal import check_resumable, journalled
 from dbmigrate.ledger import Ledger, LedgerBusyError, TableLedger
-from dbmigrate.model import (
-    Ahead,
-    Event,
-    Finding,
-    Plan,
-    Record,
-    Report,
-    Status,
-    Step,
-    Unfinished,
-    Waiting,
-)
+from dbmigrate.model import Ahead, Event, Finding, Migration, Plan, Record, Report, Status, Step, Unfinished, Waiting
+from dbmigrate.plan import History
 from dbmigrate.run import PATIENCE, REMIND, Run, Settings, append, log, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
 from dbmigrate.survey import Survey, can_be_one, checked, fingerprint_of, look
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Sequence
-
-    from dbmigrate.model import Migration
-    from dbmigrate.plan import History
 
 
 class Migrator(Settings):

@@ -6,14 +6,12 @@ execute.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from dbmigrate.script import Script
+from dbmigrate.script import Script
 
 VERSION = "0.1.0"
 

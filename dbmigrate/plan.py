@@ -6,19 +6,28 @@ steps come out; the same values always give the same plan.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from dbmigrate.errors import LedgerError, TargetError
-from dbmigrate.model import Ahead, Edited, Finding, Missing, OutOfOrder, Status, StatusEntry, Step, Unfinished
+from dbmigrate.model import (
+    Ahead,
+    Edited,
+    Finding,
+    JournalEntry,
+    Migration,
+    Missing,
+    OutOfOrder,
+    Record,
+    Status,
+    StatusEntry,
+    Step,
+    Unfinished,
+)
 from dbmigrate.script import ALGORITHM
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-
-    from dbmigrate.model import JournalEntry, Migration, Record
 
 #: The target of a downgrade that takes everything back.
 BASE = "base"

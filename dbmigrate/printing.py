@@ -6,27 +6,21 @@ written first in it, and cannot be written unless the ledger is as the plan foun
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING
 
 from dbmigrate.connect import limits
+from dbmigrate.dialects import Dialect
+from dbmigrate.dialects.client import Client
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.journal import statement_hash
 from dbmigrate.ledger import TableLedger
-from dbmigrate.model import VERSION, Record
+from dbmigrate.model import VERSION, Plan, Record, Step
 from dbmigrate.plan import History
 from dbmigrate.python import PythonBody
-from dbmigrate.run import script_of, statements_of, step_record
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from dbmigrate.dialects import Dialect
-    from dbmigrate.dialects.client import Client
-    from dbmigrate.model import Plan, Step
-    from dbmigrate.run import Run
-    from dbmigrate.scanner import Statement
+from dbmigrate.run import Run, script_of, statements_of, step_record
+from dbmigrate.scanner import Statement
 
 _HEAD = """\
 -- Printed by dbmigrate {version}: {steps}.

@@ -10,12 +10,13 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction, isgenerator, unwrap
-from types import ModuleType
-from typing import TYPE_CHECKING, overload
+from types import ModuleType, TracebackType
+from typing import overload
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
@@ -23,17 +24,11 @@ from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import StepError
 from dbmigrate.errors import MigrationError
-from dbmigrate.layouts.folder import FileBody
+from dbmigrate.layouts.folder import Entry, FileBody
 from dbmigrate.model import Migration
 from dbmigrate.script import Problem, Script, checksum
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator
-    from types import TracebackType
-
-    from dbmigrate.layouts.folder import Entry
-
-    Call = Callable[[Connection], object]
+Call = Callable[[Connection], object]
 
 _DOWNGRADE = re.compile(r"^(?:async +)?def +downgrade\b", re.MULTILINE)
 _CONTROL = re.compile(r"\s*(?:COMMIT|BEGIN|END|START\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b", re.IGNORECASE)

@@ -5,35 +5,38 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Connection, CursorResult, Engine
 from sqlalchemy.exc import DBAPIError
 
+from dbmigrate.dialects import Dialect
 from dbmigrate.dialects.base import AS_WRITTEN, EndedError, StepError, send
 from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress, SourceError
-from dbmigrate.ledger import PlainLedger, TableLedger
-from dbmigrate.model import VERSION, Outcome, Record, Report, StatementFinished, StepFinished, StepStarted, Waiting
-from dbmigrate.plan import linked
+from dbmigrate.ledger import Ledger, PlainLedger, TableLedger
+from dbmigrate.model import (
+    VERSION,
+    Event,
+    Finding,
+    Migration,
+    Outcome,
+    Record,
+    Report,
+    StatementFinished,
+    Step,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+from dbmigrate.plan import History, linked
 from dbmigrate.python import PythonBody, call, line_of
-from dbmigrate.scanner import Statement, position
-from dbmigrate.script import CHANGED, Problem, Traits, checksum, selected
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
-
-    from sqlalchemy.engine import Connection, CursorResult, Engine
-
-    from dbmigrate.dialects import Dialect
-    from dbmigrate.ledger import Ledger
-    from dbmigrate.model import Event, Finding, Migration, Step
-    from dbmigrate.plan import History
-    from dbmigrate.scanner import Grammar
-    from dbmigrate.script import Script
-    from dbmigrate.source import Source
+from dbmigrate.scanner import Grammar, Statement, position
+from dbmigrate.script import CHANGED, Problem, Script, Traits, checksum, selected
+from dbmigrate.source import Source
 
 _LOGGER = logging.getLogger("dbmigrate")
 _FIRST_WAIT, _LONGEST_WAIT, REMIND = 0.05, 1.0, 10.0  # seconds

@@ -9,13 +9,10 @@ one statement (routines, triggers) a `Body` follows the keywords; the families w
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _SPACE = " \t\n\r\f\v"
 LETTER = "A-Za-z_"

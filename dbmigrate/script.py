@@ -7,15 +7,13 @@ so it comes in as a function (`traits_of`); what follows from it for the whole s
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from dbmigrate.scanner import Grammar, ScriptError, Statement, position, statements, tokens
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 ALGORITHM = "sha256:"
 CHANGED = "the file changed while it was in use: call again"

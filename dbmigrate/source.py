@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.machinery import NamespaceLoader
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Protocol
+from types import ModuleType
+from typing import Protocol
 
 from dbmigrate.errors import ConfigurationError, SourceError
 from dbmigrate.layouts.archive import open_archive
-from dbmigrate.layouts.folder import UNFIT, Portions, fits, open_folder
-from dbmigrate.model import Migration, TextBody
+from dbmigrate.layouts.folder import UNFIT, Folder, Portions, fits, open_folder
+from dbmigrate.model import Body, Migration, TextBody
 from dbmigrate.plan import BASE
 from dbmigrate.python import Function
 from dbmigrate.script import Problem, checksum, decode, is_blank
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from importlib.resources.abc import Traversable
-    from types import ModuleType
-
-    from dbmigrate.layouts.folder import Folder
-    from dbmigrate.model import Body
 
 LAYOUTS = ("native",)
 

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
+from dbmigrate.dialects import Dialect
 from dbmigrate.errors import ConfigurationError, HistoryError, MigrationInProgress, SourceError
 from dbmigrate.layouts.folder import unreadable
-from dbmigrate.ledger import LedgerBusyError, TableLedger
-from dbmigrate.model import Report, Unfinished
-from dbmigrate.plan import changed, compare, fold, tolerate
+from dbmigrate.ledger import LedgerBusyError, PlainLedger, TableLedger
+from dbmigrate.model import Finding, JournalEntry, Migration, Record, Report, Step, Unfinished
+from dbmigrate.plan import History, changed, compare, fold, tolerate
 from dbmigrate.python import PythonBody
-from dbmigrate.run import is_whole, script_of
+from dbmigrate.run import Run, is_whole, script_of
 from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.script import CHANGED, Problem, fingerprint, inspect
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
-    from dbmigrate.dialects import Dialect
-    from dbmigrate.ledger import PlainLedger
-    from dbmigrate.model import Finding, JournalEntry, Migration, Record, Step
-    from dbmigrate.plan import History
-    from dbmigrate.run import Run
 
 _STAYS = ("set", "lost")
 

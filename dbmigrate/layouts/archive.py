@@ -11,18 +11,16 @@ import errno
 import os
 import re
 import stat
+import zipfile
 import zlib
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from dbmigrate.errors import SourceError
 from dbmigrate.layouts.folder import Entry, Folder, escaped
 from dbmigrate.script import Problem
 
-if TYPE_CHECKING:
-    import zipfile
-
-    _Tree: TypeAlias = dict[str, "ZipInfo | _Tree"]
+_Tree: TypeAlias = dict[str, "ZipInfo | _Tree"]
 
 _MIB = 1 << 20
 # What the entries of a folder may have unpacked: one of them, all of them, and one of more than 1 MiB as a multiple of

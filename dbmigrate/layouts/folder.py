@@ -8,18 +8,15 @@ from files.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dbmigrate.errors import SourceError
+from dbmigrate.model import Body
 from dbmigrate.script import Problem, checksum, decode, is_blank, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from importlib.resources.abc import Traversable
-
-    from dbmigrate.model import Body
 
 # Binary, or Windows would change the line ends. Not blocking, for a file may have become a named pipe since the folder
 # was listed.

@@ -17,17 +17,13 @@ from __future__ import annotations
 import re
 import tomllib
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dbmigrate.errors import SourceError
-from dbmigrate.layouts.folder import UNFIT, down_body, fits, unreadable, up_body
-from dbmigrate.model import Migration
+from dbmigrate.layouts.folder import UNFIT, Entry, Folder, down_body, fits, unreadable, up_body
+from dbmigrate.model import Body, Migration
 from dbmigrate.python import bodies
-
-if TYPE_CHECKING:
-    from dbmigrate.layouts.folder import Entry, Folder
-    from dbmigrate.model import Body
-    from dbmigrate.script import Problem
+from dbmigrate.script import Problem
 
 # The ledger holds versions of 255 characters; and int() takes no more than 4,300 digits.
 _VERSION = r"([0-9][0-9-]{0,254})"

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from dbmigrate.dialects import Dialect
 from dbmigrate.dialects.base import scalar, send
 from dbmigrate.errors import LedgerConflict, LedgerError
+from dbmigrate.ledger import Ledger
 from dbmigrate.migrator import Migrator
 from dbmigrate.model import VERSION, Record
-from dbmigrate.plan import fold, linked
+from dbmigrate.plan import History, fold, linked
 from dbmigrate.script import checksum
+from dbmigrate.source import Source
 from dbmigrate.testing.checks import named, require
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-
-    from sqlalchemy.engine import Connection, Engine
-
-    from dbmigrate.dialects import Dialect
-    from dbmigrate.ledger import Ledger
-    from dbmigrate.plan import History
-    from dbmigrate.source import Source
 
 _T = TypeVar("_T")
 

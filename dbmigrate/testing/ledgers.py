@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
-from typing import TYPE_CHECKING
 from unittest import SkipTest
+
+from sqlalchemy.engine import Engine
 
 from dbmigrate.dialects import dialect_for
 from dbmigrate.errors import LedgerConflict, MigrationFailed
-from dbmigrate.model import Record, Report
+from dbmigrate.ledger import Ledger
+from dbmigrate.model import Migration, Record, Report, Status
 from dbmigrate.script import checksum
 from dbmigrate.source import MemorySource, sql_migration
 from dbmigrate.testing.bench import ROWS, Bench, at_once
 from dbmigrate.testing.checks import named, require
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-    from sqlalchemy.engine import Engine
-
-    from dbmigrate.ledger import Ledger
-    from dbmigrate.model import Migration, Status
 
 #: How many race.
 RACERS = 4

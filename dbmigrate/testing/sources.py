@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 from unittest import SkipTest
 
 from sqlalchemy import create_engine, event
@@ -12,14 +11,10 @@ from sqlalchemy.pool import Pool
 
 from dbmigrate.errors import SourceError
 from dbmigrate.migrator import Migrator
-from dbmigrate.model import Migration
+from dbmigrate.model import Body, Migration
 from dbmigrate.script import checksum, decode
-from dbmigrate.source import sound
+from dbmigrate.source import Source, sound
 from dbmigrate.testing.checks import is_a, named, require
-
-if TYPE_CHECKING:
-    from dbmigrate.model import Body
-    from dbmigrate.source import Source
 
 
 class SourceContract:
