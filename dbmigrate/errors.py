@@ -115,9 +115,9 @@ class MigrationFailed(MigrationError):
 
     step: str
     #: The number of the statement in its script, from 1; None if no statement of the script was at fault.
-    statement: int | None
-    line: int | None
-    column: int | None
+    statement: int | None = None
+    line: int | None = None
+    column: int | None = None
     report: Report
     #: True if nothing of the failed step is left in the database.
     rolled_back: bool

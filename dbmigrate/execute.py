@@ -6,10 +6,8 @@ journalled (journal.py); whatever goes wrong, the error says what is left in the
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from contextlib import nullcontext
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from sqlalchemy.exc import DBAPIError
 
@@ -22,7 +20,7 @@ from dbmigrate.run import (
     FASTER,
     Run,
     Tracker,
-    append,
+    give_up,
     is_whole,
     script_of,
     statements_of,
@@ -58,23 +56,19 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
     """Run steps and append their records in one transaction; return what the next step follows, as seen in there."""
     head, committing = before.seq, False
     tracker, finished = Tracker(run, batch[0]), list[Outcome]()
-    off = any(script_of(step).foreign_keys_off for step in batch)
-    with run.dialect.foreign_keys_off(run.connection) if off else nullcontext(_nothing) as check_foreign_keys:
+    with _foreign_keys(run, batch) as check_foreign_keys:
         try:
             wait_for(run, lambda: run.dialect.begin(run.connection))
             if run.dialect.begin_is_the_lock and run.ledger.head(run.connection) != head:
                 raise LedgerConflict(FASTER)  # noqa: TRY301 - handled with all the others
             for step in batch:
-                started, clock = datetime.now(UTC), time.monotonic()
                 tracker.enter(step)
                 for statement in statements_of(step, run.dialect.grammar):
                     tracker.send(statement)
                     tracker.leave()
                 check_foreign_keys()
-                record = step_record(run, step, step.direction, before, started, datetime.now(UTC))
-                run.ledger.append(run.connection, record)
-                finished.append(Outcome(step, record, script_of(step).count, time.monotonic() - clock))
-                before = record
+                finished.append(tracker.end(before))
+                before = finished[-1].record
             after = run.ledger.behind(run.connection, finished[-1].record)
             committing = True
             wait_for(run, lambda: run.dialect.commit(run.connection))
@@ -87,15 +81,12 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
 
 def _beside(run: Run, step: Step, before: History | Record) -> Record:
     """Run a step whose record does not commit with it, where there is no journal: begun is recorded before it runs."""
-    started, clock = datetime.now(UTC), time.monotonic()
     tracker, whole = Tracker(run, step), is_whole(script_of(step), run.dialect)
-    begun = step_record(run, step, f"begin_{step.direction}", before, started)
+    begun = step_record(run, step, f"begin_{step.direction}", before)
     run.ledger.append(run.connection, begun)
     before = run.ledger.behind(run.connection, begun)
-    off = script_of(step).foreign_keys_off
-    switched = run.dialect.foreign_keys_off(run.connection) if off else nullcontext(_nothing)
     try:
-        with switched as check_foreign_keys, writing(run) if whole else nullcontext():
+        with _foreign_keys(run, [step]) as check_foreign_keys, writing(run) if whole else nullcontext():
             tracker.enter(step)
             for statement in statements_of(step, run.dialect.grammar):
                 tracker.send(statement, in_transaction=whole)
@@ -105,21 +96,21 @@ def _beside(run: Run, step: Step, before: History | Record) -> Record:
         if not whole or run.is_lost:
             state = f"The step stays unfinished: {unfinished(begun, None)}"
             raise tracker.failure(error, state, rolled_back=False) from error
-        action = "resolve_unapplied" if step.direction == "up" else "resolve_applied"
-        append(run, step.migration, action, before, "the step was rolled back")
+        give_up(run, step, before, "the step was rolled back")
         state = "The step was rolled back: nothing of it is left"
         raise tracker.failure(error, state, rolled_back=True) from error
-    record = step_record(run, step, step.direction, before, started, datetime.now(UTC))
     try:
-        run.ledger.append(run.connection, record)
+        outcome = tracker.end(before, begun.started_at)
     except MigrationError as error:
         state = f"It ran, but its end is not recorded. It stays unfinished: {unfinished(begun, None)}"
         raise tracker.failure(error, state, rolled_back=False) from error
-    return run.finish([Outcome(step, record, script_of(step).count, time.monotonic() - clock)])
+    return run.finish([outcome])
 
 
-def _nothing() -> None:
-    """Check nothing."""
+def _foreign_keys(run: Run, steps: Sequence[Step]) -> AbstractContextManager[Callable[[], object]]:
+    """Switch them off around a transaction if one of its steps says so; what is entered checks them then."""
+    off = any(script_of(step).foreign_keys_off for step in steps)
+    return run.dialect.foreign_keys_off(run.connection) if off else nullcontext(bool)
 
 
 def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, *, committing: bool) -> None:

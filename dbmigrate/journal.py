@@ -6,19 +6,17 @@ before and `done` or `failed` behind every statement.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Literal
 
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, SourceError
-from dbmigrate.model import JournalEntry, Outcome, Record, Step
+from dbmigrate.model import JournalEntry, Record, Step
 from dbmigrate.plan import History, unfinished
 from dbmigrate.python import PythonBody
-from dbmigrate.run import FASTER, Run, Tracker, append, script_of, statements_of, step_record, traits_of, writing
+from dbmigrate.run import FASTER, Run, Tracker, give_up, script_of, statements_of, step_record, traits_of, writing
 from dbmigrate.scanner import Statement
 from dbmigrate.script import ALGORITHM
 
@@ -39,8 +37,7 @@ def journalled(
     doubt. Any other is `started`, committed, before it is sent, and `done` in the next transaction. Where the database
     commits before the statement by itself, `started` rides on that commit.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
-    journal = _Journal(run, step, begun or step_record(run, step, f"begin_{step.direction}", before, started), known)
+    journal = _Journal(run, step, begun or step_record(run, step, f"begin_{step.direction}", before), known)
     done = {entry.ordinal for entry in known if entry.state == "done"}
     inside = isinstance(step.body, PythonBody) and not script_of(step).no_transaction  # and "done" commits with it
     try:
@@ -75,9 +72,7 @@ def journalled(
             journal.leave()
         journal.open()
         journal.flush()
-        began = journal.record.started_at or started
-        record = step_record(run, step, step.direction, journal.record, began, datetime.now(UTC))
-        run.ledger.append(run.connection, record)
+        outcome = journal.end(journal.record, journal.record.started_at)
         journal.close()
     except Exception as error:
         journal.interrupted(error)
@@ -85,7 +80,7 @@ def journalled(
     except BaseException:
         run.roll_back()  # the journal says which statement was under way
         raise
-    return run.finish([Outcome(step, record, script_of(step).count, time.monotonic() - clock)])
+    return run.finish([outcome])
 
 
 class _Journal(Tracker):
@@ -165,17 +160,11 @@ class _Journal(Tracker):
         self.close()
         states = [entry.state for entry in self.entries]
         if not self.resumed and left is None and "done" not in states and states[-1:] != ["started"]:
-            _nothing_happened(run, self.step, self.record)
+            with writing(run):
+                give_up(run, self.step, self.record, "no statement of the step took effect")
             return self.failure(error, "No statement of the step took effect", rolled_back=True)
         finding = unfinished(self.record, self.entries)
         return self.failure(error, f"The step stays unfinished: {finding}{rest}", rolled_back=False)
-
-
-def _nothing_happened(run: Run, step: Step, begun: Record) -> None:
-    """Close a step of which no statement took effect, so that it can simply run again."""
-    action = "resolve_unapplied" if step.direction == "up" else "resolve_applied"
-    with writing(run):
-        append(run, step.migration, action, begun, "no statement of the step took effect")
 
 
 def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[JournalEntry] | None) -> None:

@@ -136,8 +136,7 @@ class Run:
             except Exception as error:
                 reason = f"{brief.step} is committed; then on_event failed: {type(error).__name__}: {error}"
                 report = Report(tuple(self.outcomes))
-                values = {"statement": None, "line": None, "column": None, "report": report, "rolled_back": False}
-                raise MigrationFailed(reason, step=str(brief.step), **values) from error
+                raise MigrationFailed(reason, step=str(brief.step), report=report, rolled_back=False) from error
         return self.outcomes[-1].record
 
 
@@ -193,7 +192,7 @@ def record_of(
 ) -> Record:
     """Return the next record about a migration, or about what an earlier record says; `more` are other columns.
 
-    Without a run, who it was is left open.
+    Without a run, when it was and who it was are left open.
     """
     if isinstance(about, Record):
         marks = {name: getattr(about, name) for name in ("checksum", "fingerprint", "down_checksum")}
@@ -201,39 +200,37 @@ def record_of(
         marks = {"checksum": about.up.checksum}
         if about.down is not None and "down_checksum" not in more:
             marks["down_checksum"] = about.down.checksum
-    who = {"applied_by": run.applied_by, "session": run.session} if run else {}
-    values: dict[str, Any] = {**marks, "tool": VERSION, **who, **more}
-    return linked(before, Record(before.seq + 1, about.version, about.name, action, **values))
+    values: dict[str, Any] = {**marks, "tool": VERSION}
+    if run is not None:
+        now = datetime.now(UTC)
+        values |= {"started_at": now, "finished_at": None if action.startswith("begin_") else now}
+        values |= {"applied_by": run.applied_by, "session": run.session}
+    return linked(before, Record(before.seq + 1, about.version, about.name, action, **values | more))
 
 
-def step_record(
-    run: Run | None,
-    step: Step,
-    action: str,
-    before: History | Record,
-    started: datetime | None = None,
-    finished: datetime | None = None,
-) -> Record:
+def step_record(run: Run | None, step: Step, action: str, before: History | Record, **more: Any) -> Record:  # noqa: ANN401
     """Return the next record about a step; going up it carries the way back."""
-    is_up, down, back = step.direction == "up", step.migration.down, dict[str, str]()
-    if is_up and down is not None and not isinstance(down, PythonBody):
-        text = down.read()
-        back = {"down_sql": text, "down_checksum": checksum(text.encode(errors="surrogatepass"))}
-    mark = script_of(step).fingerprint or None if is_up else None
-    return record_of(
-        run, step.migration, action, before, fingerprint=mark, started_at=started, finished_at=finished, **back
-    )
+    if step.direction == "up":
+        more["fingerprint"], down = script_of(step).fingerprint or None, step.migration.down
+        if down is not None and not isinstance(down, PythonBody):
+            text = down.read()
+            more |= {"down_sql": text, "down_checksum": checksum(text.encode(errors="surrogatepass"))}
+    return record_of(run, step.migration, action, before, **more)
 
 
 def append(
     run: Run, about: Migration | Record, action: str, before: History | Record, reason: str, mark: str | None = None
 ) -> Record:
     """Append a record of what was said, not run; `mark` is the fingerprint, where it is not that of `about`."""
-    now = datetime.now(UTC)
     more = {} if mark is None else {"fingerprint": mark}
-    record = record_of(run, about, action, before, started_at=now, finished_at=now, reason=reason, **more)
+    record = record_of(run, about, action, before, reason=reason, **more)
     run.ledger.append(run.connection, record)
     return record
+
+
+def give_up(run: Run, step: Step, before: History | Record, reason: str) -> None:
+    """Close a step that began and of which nothing is left, so that it can simply run again."""
+    append(run, step.migration, f"resolve_{'un' if step.direction == 'up' else ''}applied", before, reason)
 
 
 def script_of(step: Step) -> Script:
@@ -273,7 +270,15 @@ class Tracker:
     def enter(self, step: Step) -> None:
         """Be at the start of a step."""
         self.step, self.statement = step, None
+        self.began, self.began_at = time.monotonic(), datetime.now(UTC)
         self.run.emit(StepStarted(step))
+
+    def end(self, before: History | Record, began_at: datetime | None = None) -> Outcome:
+        """Append the record of a step that ran; return what is to be reported when that is committed."""
+        step = self.step
+        record = step_record(self.run, step, step.direction, before, started_at=began_at or self.began_at)
+        self.run.ledger.append(self.run.connection, record)
+        return Outcome(step, record, script_of(step).count, time.monotonic() - self.began)
 
     def send(self, statement: Statement, *, in_transaction: bool = True) -> None:
         """Send a statement, and make sure that it did not end the transaction that it runs in."""
