@@ -88,13 +88,8 @@ class Migrator(Settings):
             ConfigurationError: An argument is wrong. No database was touched.
 
         """
-        limits = {
-            "acquire_timeout": acquire_timeout,
-            "lock_timeout": lock_timeout,
-            "statement_timeout": statement_timeout,
-        }
-        named = {"source": source, "ledger": ledger, "allow": allow, "transaction": transaction, "on_event": on_event}
-        check(**named, dialect=dialect, **limits)
+        check(source=source, ledger=ledger, allow=allow, transaction=transaction, on_event=on_event, dialect=dialect)
+        check(acquire_timeout=acquire_timeout, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
         database = read_database(database)
         dialect = dialect or dialect_for(database if isinstance(database, URL) else database.engine.url)
         if isinstance(database, Connection):
@@ -105,18 +100,18 @@ class Migrator(Settings):
             raise ConfigurationError(
                 "an in-memory SQLite named by URL would vanish with the call: pass the Engine that the application uses"
             )
-        values: dict[str, object] = {
-            "database": database,
-            "source": FilesystemSource(source) if isinstance(source, str | os.PathLike) else source,
-            "ledger": TableLedger(ledger) if isinstance(ledger, str) else ledger,
-            "allow": frozenset(allow),
-            "transaction": transaction,
-            "on_event": on_event,
-            "dialect": dialect,
-            **limits,
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        super().__init__(
+            database,
+            FilesystemSource(source) if isinstance(source, str | os.PathLike) else source,
+            TableLedger(ledger) if isinstance(ledger, str) else ledger,
+            frozenset(allow),
+            transaction,
+            acquire_timeout,
+            lock_timeout,
+            statement_timeout,
+            on_event,
+            dialect,
+        )
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -134,9 +129,7 @@ class Migrator(Settings):
         Reads only. Raises NotCurrent, naming what is pending and every finding that is not tolerated; and what
         `status` raises.
         """
-        status = self.status()
-        if not status.is_current:
-            raise NotCurrent(status.errors, [f"{entry.version}_{entry.name}" for entry in status.pending])
+        self._current()
 
     def wait_until_current(self, timeout: float = 600.0) -> Status:
         """Wait until the database is current, as `verify` has it; for processes that start beside a migration job.
@@ -150,26 +143,19 @@ class Migrator(Settings):
         check(timeout=timeout)
         if not self.dialect.waits:
             raise ConfigurationError("to wait inside a transaction would hold it open: pass the Engine or the URL")
-        until = time.monotonic() + timeout
         began, said = time.monotonic(), -REMIND
         while True:
-            trouble: MigrationError
             try:
-                status = self.status()
-                if status.is_current:
-                    return status
-                trouble = NotCurrent(status.errors, [f"{entry.version}_{entry.name}" for entry in status.pending])
-                hopeless = any(not isinstance(finding, Unfinished) for finding in status.errors)
+                return self._current()
             except MigrationError as error:
-                trouble, hopeless = error, not _may_pass(error)
-            waited = time.monotonic() - began
-            if hopeless or time.monotonic() >= until:
-                trouble.add_note(f"waited for {waited:.0f} s")
-                raise trouble
+                waited, trouble = time.monotonic() - began, str(error)
+                if waited >= timeout or not _may_pass(error):
+                    error.add_note(f"waited for {waited:.0f} s")
+                    raise
             if waited - said >= REMIND:
                 said = waited
-                (self.on_event or log)(Waiting(waited, str(trouble)))
-            time.sleep(max(min(1.0, until - time.monotonic()), 0))
+                (self.on_event or log)(Waiting(waited, trouble))
+            time.sleep(max(min(1.0, began + timeout - time.monotonic()), 0))
 
     def plan(self, to: str | None = None) -> Plan:
         """Return what `upgrade(to)` would run now, checked as it would be.
@@ -299,10 +285,9 @@ class Migrator(Settings):
             if known is None or known.checksum == migration.up.checksum:
                 state = "not applied" if known is None else "as it was when it was applied"
                 raise TargetError(f"{migration} is {state}. Nothing was recorded")
+            mark = fingerprint_of(migration, self.dialect) or None
             with writing(run):
-                append(
-                    run, migration, "accept", survey.history, reason, fingerprint_of(migration, self.dialect) or None
-                )
+                append(run, migration, "accept", survey.history, reason, mark)
         return self.status()
 
     def resolve(self, version: str, *, applied: bool, reason: str, statement: int | None = None) -> Status:
@@ -334,6 +319,13 @@ class Migrator(Settings):
         return self.status()
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _current(self) -> Status:
+        """Return the status if it is what an application needs; otherwise raise NotCurrent."""
+        status = self.status()
+        if not status.is_current:
+            raise NotCurrent(status.errors, [f"{entry.version}_{entry.name}" for entry in status.pending])
+        return status
 
     @contextmanager
     def _looking(self) -> Generator[tuple[Run, Survey]]:
@@ -445,7 +437,9 @@ def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:
 
 
 def _may_pass(error: MigrationError) -> bool:
-    """Tell whether an error may be gone by itself in a moment: no connection to be had, a database that is busy."""
+    """Tell whether an error may be gone in a moment: a step that runs, no connection to be had, a busy database."""
+    if isinstance(error, NotCurrent):
+        return all(isinstance(finding, Unfinished) for finding in error.findings)
     cause = error.__cause__
     if isinstance(cause, DBAPIError):
         return cause.connection_invalidated or type(error) in (ConfigurationError, MigrationError)

@@ -47,7 +47,7 @@ _MARK = "dbmigrate_function"
 _FUNCTION = Traits(atomic=False, partial=True, session="unknown")
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a Migrator was given, checked and complete."""
 
