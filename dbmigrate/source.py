@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.machinery import NamespaceLoader
@@ -16,7 +16,7 @@ from typing import Protocol
 
 from dbmigrate.errors import ConfigurationError, SourceError
 from dbmigrate.layouts.archive import open_archive
-from dbmigrate.layouts.folder import UNFIT, Folder, Portions, fits, open_folder
+from dbmigrate.layouts.folder import UNFIT, Folder, entries_of, fits, open_folder
 from dbmigrate.model import Body, Migration, TextBody
 from dbmigrate.plan import BASE
 from dbmigrate.python import Function
@@ -113,8 +113,7 @@ class PackageSource:
             raise
         except Exception as error:
             raise SourceError([Problem(origin, None, _not_there(name, error))]) from error
-        folder = next(iter(folders.values())) if len(folders) == 1 else Portions(folders, origin)
-        migrations = read_folder(folder, origin, self.layout)
+        migrations = _read(folders, self.layout)
         if not migrations:
             raise SourceError([Problem(origin, None, _how_to_include(name, "/".join(parts), origin))])
         return migrations
@@ -168,20 +167,26 @@ def _how_to_include(name: str, path: str, origin: str) -> str:
     "{name}" = ["{path and path + "/"}**"]"""
 
 
-def _open(node: Traversable | Folder, origin: str) -> Folder:
+def _open(node: Traversable, origin: str) -> Folder:
     return open_archive(node, origin) if isinstance(node, zipfile.Path) else open_folder(node, origin)
 
 
-def read_folder(node: Traversable | Folder, origin: str, layout: str) -> Sequence[Migration]:
+def read_folder(node: Traversable, origin: str, layout: str) -> Sequence[Migration]:
     """Return the migrations of a folder, called `origin` in messages. Raises SourceError with all that is wrong.
 
     The folder may be a path, or in a package or an archive: for a `zipfile.Path`, see `layouts/archive.py`.
     """
+    return _read({origin: _open(node, origin)}, layout)
+
+
+def _read(folders: Mapping[str, Folder], layout: str) -> Sequence[Migration]:
+    """Return the migrations of folders that count as one."""
     if layout not in LAYOUTS:
         raise ConfigurationError(f"there is no layout {layout!r}; there is: {', '.join(LAYOUTS)}")
     read = import_module(f"dbmigrate.layouts.{layout}").read
-    found: tuple[list[Migration], list[Problem]] = read(_open(node, origin))
-    migrations, problems = found
+    migrations: list[Migration]
+    problems: list[Problem]
+    migrations, problems = read(entries_of(folders))
     if problems:
         raise SourceError(problems)
     return migrations

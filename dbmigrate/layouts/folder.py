@@ -96,10 +96,8 @@ class Folder:
         return [Entry(node.name, self, node.is_dir()) for node in self._node.iterdir()]
 
 
-def open_folder(node: Traversable | Folder, origin: str) -> Folder:
-    """Return the folder of migrations at a path or in a package; what is one already stays as it is."""
-    if isinstance(node, Folder):
-        return node
+def open_folder(node: Traversable, origin: str) -> Folder:
+    """Return the folder of migrations at a path or in a package."""
     return _Directory(node, origin) if isinstance(node, Path) else Folder(node, origin)
 
 
@@ -132,37 +130,20 @@ class _Directory(Folder):
         return _Directory(Path(self._path, name), f"{self.origin}/{name}", self._root)
 
 
-class Portions(Folder):
-    """A folder that is in several places, and of which all parts count, as those of a namespace package."""
-
-    def __init__(self, folders: Mapping[str, Folder], origin: str) -> None:
-        """Take the folders by the places that they are in."""
-        self._folders, self.origin = folders, escaped(origin)
-
-    def entries(self) -> list[Entry]:
-        """Return what is in the folders; a name that is in several of them is a defect."""
-        found: dict[str, Entry] = {}
-        places: dict[str, list[str]] = {}
-        for place, folder in self._folders.items():
-            for entry in folder.entries():
-                found[entry.name] = entry
-                places.setdefault(entry.name, []).append(place)
-        for name, several in places.items():
-            if len(several) > 1:
-                defect = f"is in several places: {' and '.join(several)}. Rename one of them, or delete it"
-                found[name] = found[name]._replace(defect=defect)
-        return list(found.values())
-
-    def read(self, name: str) -> bytes:
-        """Return the bytes of a file in the folder."""
-        return self._parent(name).read(name)
-
-    def folder(self, name: str) -> Folder:
-        """Return a folder in the folder."""
-        return self._parent(name).folder(name)
-
-    def _parent(self, name: str) -> Folder:
-        return next(entry.parent for entry in self.entries() if entry.name == name)
+def entries_of(folders: Mapping[str, Folder]) -> list[Entry]:
+    """Return what is in folders, by their places, that count as one; a name that is in several of them is a defect."""
+    if len(folders) == 1:
+        return next(iter(folders.values())).entries()
+    found: dict[str, list[tuple[str, Entry]]] = {}
+    for place, folder in folders.items():
+        for entry in folder.entries():
+            found.setdefault(entry.name, []).append((place, entry))
+    entries: list[Entry] = []
+    for several in found.values():
+        (_, entry), places = several[0], " and ".join(place for place, _ in several)
+        defect = f"is in several places: {places}. Rename one of them, or delete it"
+        entries.append(entry._replace(defect=defect) if len(several) > 1 else entry)
+    return entries
 
 
 def _look(item: os.DirEntry[str], root: str) -> tuple[bool, str | None]:

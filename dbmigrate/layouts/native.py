@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
 from dbmigrate.errors import SourceError
-from dbmigrate.layouts.folder import UNFIT, Entry, Folder, down_body, fits, unreadable, up_body
+from dbmigrate.layouts.folder import UNFIT, Entry, down_body, fits, unreadable, up_body
 from dbmigrate.model import Body, Migration
 from dbmigrate.python import bodies
 from dbmigrate.script import Problem
@@ -47,11 +48,11 @@ class _Piece(NamedTuple):
     down: Body | None
 
 
-def read(folder: Folder) -> tuple[list[Migration], list[Problem]]:
+def read(entries: Iterable[Entry]) -> tuple[list[Migration], list[Problem]]:
     """Return the migrations of a folder in history order, and everything that is wrong with it."""
     problems: list[Problem] = []
     pieces: dict[int, list[_Piece]] = {}
-    for entry in folder.entries():
+    for entry in entries:
         piece = (_folder if entry.is_folder else _script)(entry, problems)
         if piece is not None:
             pieces.setdefault(int(piece.version), []).append(piece)
