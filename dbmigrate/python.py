@@ -10,10 +10,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import partial
 from inspect import isawaitable, iscoroutinefunction, isgenerator, unwrap
 from types import ModuleType, TracebackType
 from typing import overload
@@ -59,9 +57,9 @@ class Function:
         wrong = [Problem(self.origin, None, f"the function {_ASYNC}")] if iscoroutinefunction(self.function) else []
         return _script(checksum(b""), wrong, transaction=self.transaction)
 
-    def load(self) -> Call:
-        """Return the function."""
-        return self.function
+    def run(self, connection: Connection) -> object:
+        """Call the function."""
+        return self.function(connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +98,19 @@ class PythonFile(FileBody):
             wrong.append(Problem(self.origin, found.lineno, f"{self.function} {_ASYNC}"))
         return _script(mark, wrong, transaction=transaction)
 
-    def load(self) -> Call:
-        """Run the module, and return its function; while either runs, the module can be found in sys.modules."""
+    def run(self, connection: Connection) -> object:
+        """Run the module, and call its function; meanwhile the module can be found in sys.modules."""
         module = ModuleType(self.origin)
         module.__name__ = f"dbmigrate migration {self.origin} {id(module):x}"  # another thread may run the same file
-        module.__file__ = self.origin
-        with _registered(module):  # its path only names it: what was checked is what runs
+        module.__file__ = self.origin  # its path only names it: what was checked is what runs
+        sys.modules[module.__name__] = module  # SQLAlchemy and dataclasses look there for what annotations mean
+        try:
             exec(compile(self.read(), self.origin, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
-        if getattr(module, "transaction", True) is self.look().no_transaction:
-            raise StepError("transaction must be set by a line of its own at the left margin: transaction = False")
-        return partial(_call, module, getattr(module, self.function))
+            if getattr(module, "transaction", True) is self.look().no_transaction:
+                raise StepError("transaction must be set by a line of its own at the left margin: transaction = False")
+            return getattr(module, self.function)(connection)
+        finally:
+            sys.modules.pop(module.__name__, None)
 
 
 PythonBody = Function | PythonFile
@@ -125,17 +126,8 @@ def bodies(entry: Entry, problems: list[Problem]) -> tuple[PythonFile, PythonFil
 
 
 def _script(mark: str, problems: list[Problem], *, transaction: bool = True) -> Script:
-    return Script(
-        checksum=mark,
-        fingerprint="",
-        first=1,
-        last=1,
-        no_transaction=not transaction,
-        foreign_keys_off=False,
-        atomic=False,
-        changes_session="unknown",
-        problems=tuple(problems),
-    )
+    wrong = tuple(problems)
+    return Script(mark, no_transaction=not transaction, atomic=False, changes_session="unknown", problems=wrong)
 
 
 def _assigned(node: ast.stmt) -> list[tuple[str, ast.expr | None]]:
@@ -143,21 +135,6 @@ def _assigned(node: ast.stmt) -> list[tuple[str, ast.expr | None]]:
         return []
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return [(target.id, node.value) for target in targets if isinstance(target, ast.Name)]
-
-
-@contextmanager
-def _registered(module: ModuleType) -> Generator[None]:
-    """SQLAlchemy and dataclasses look there for what annotations mean."""
-    sys.modules[module.__name__] = module
-    try:
-        yield
-    finally:
-        sys.modules.pop(module.__name__, None)
-
-
-def _call(module: ModuleType, function: Call, connection: Connection) -> object:
-    with _registered(module):
-        return function(connection)
 
 
 def line_of(body: PythonBody, traceback: TracebackType | None) -> int | None:
@@ -203,7 +180,7 @@ def call(body: PythonBody, connection: Connection, *, transaction: bool = True) 
     event.listen(own, "before_cursor_execute", before)
     event.listen(own, "after_cursor_execute", after)
     try:
-        result = body.load()(own)
+        result = body.run(own)
     except StepError as error:
         if isinstance(error.__context__, DBAPIError):  # an ORM session rolls back because of it
             raise error.__context__ from None

@@ -81,18 +81,18 @@ class Script:
 
     #: Of the text that was looked at: what runs must be the same.
     checksum: str
-    fingerprint: str
+    fingerprint: str = ""
     #: Ordinals of the first and the last statement to run; a BEGIN ... COMMIT around the file is left out.
-    first: int
-    last: int
+    first: int = 1
+    last: int = 1
     #: Its author asked for no transaction (a directive, or metadata.toml).
-    no_transaction: bool
+    no_transaction: bool = False
     #: SQLite's foreign keys are switched off around it.
-    foreign_keys_off: bool
+    foreign_keys_off: bool = False
     #: Every statement takes effect or not together with its transaction.
-    atomic: bool
+    atomic: bool = True
     #: The most that a statement may have done to the session.
-    changes_session: Literal["set", "lost", "unknown"] | None
+    changes_session: Literal["set", "lost", "unknown"] | None = None
     problems: tuple[Problem, ...] = field(default=(), repr=False)
     #: The statements of a short script, so that it need not be cut again; long ones are not kept in memory.
     kept: tuple[Statement, ...] | None = field(default=None, repr=False, compare=False)
