@@ -7,8 +7,7 @@ written first in it, and cannot be written unless the ledger is as the plan foun
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import partial
+from dataclasses import dataclass, field, fields, replace
 
 from dbmigrate.connect import limits
 from dbmigrate.dialects import Dialect
@@ -17,7 +16,7 @@ from dbmigrate.errors import ConfigurationError
 from dbmigrate.journal import statement_hash
 from dbmigrate.ledger import TableLedger
 from dbmigrate.model import VERSION, Plan, Record, Step
-from dbmigrate.plan import History
+from dbmigrate.plan import History, fold
 from dbmigrate.python import PythonBody
 from dbmigrate.run import Run, script_of, statements_of, step_record
 from dbmigrate.scanner import Statement
@@ -28,21 +27,6 @@ _HEAD = """\
 -- Run it with: {call}
 -- It stops at the first error, and then status() tells what is applied. An error about seq, which is NULL, means
 -- that the ledger is not as it was when this was printed, or that another migrator is at work."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What is known of a database when a plan is made."""
-
-    dialect: Dialect
-    client: Client
-    ledger: TableLedger
-    #: What a session begins with.
-    settings: tuple[str, ...]
-    #: Seconds to wait where the client can.
-    wait: float
-    #: All steps are one transaction.
-    together: bool
 
 
 def printer(run: Run) -> Callable[[Plan], str]:
@@ -57,45 +41,54 @@ def printer(run: Run) -> Callable[[Plan], str]:
         dialect.check(connection)
         settings = [f"{sql};" for sql in (*dialect.settings(connection), *limits(run))]
     wait, together = run.settings.acquire_timeout, run.settings.transaction == "all"
-    return partial(_print, _Terms(dialect, dialect.client, ledger.at(home, dialect), tuple(settings), wait, together))
+    return _Script(dialect, dialect.client, ledger.at(home, dialect), tuple(settings), wait, together)
 
 
 def _refuse(plan: Plan) -> str:  # noqa: ARG001
     raise ConfigurationError("only for a TableLedger, and a database whose client is known, a plan can be printed")
 
 
-def _print(terms: _Terms, plan: Plan) -> str:
-    if not plan:
-        return "-- There is nothing to run.\n"
-    script = _Script(terms, plan)
-    lines = list(script.lines())
-    if script.unfit:
-        raise ConfigurationError(
-            f"{'; '.join(script.unfit)}. Call apply() with this plan, or print a plan that ends before. Nothing was run"
-        )
-    return script.client.script("\n".join(lines) + "\n")
-
-
+@dataclass(slots=True)
 class _Script:
-    """One script in the making."""
+    """What is known of a database when a plan is made; and one script in the making."""
 
-    def __init__(self, terms: _Terms, plan: Plan) -> None:
-        self.terms, self.client, self.plan = terms, terms.client, plan
-        self.before: History | Record = History({}, None, plan.head, plan.chain)
-        #: What cannot be printed, and why.
-        self.unfit = list[str]()
+    dialect: Dialect
+    client: Client
+    ledger: TableLedger
+    #: What a session begins with.
+    settings: tuple[str, ...]
+    #: Seconds to wait where the client can.
+    wait: float
+    #: All steps are one transaction.
+    together: bool
+    #: What the next record follows.
+    before: History | Record = field(default_factory=lambda: fold(()))
+    #: What cannot be printed, and why.
+    unfit: list[str] = field(default_factory=list[str])
 
-    def lines(self) -> Iterator[str]:
+    def __call__(self, plan: Plan) -> str:
+        if not plan:
+            return "-- There is nothing to run.\n"
+        script = replace(self, before=History({}, None, plan.head, plan.chain), unfit=[])
+        text = "\n".join((*script.lines(plan.steps), ""))
+        if script.unfit:
+            unfit = "; ".join(script.unfit)
+            raise ConfigurationError(
+                f"{unfit}. Call apply() with this plan, or print a plan that ends before. Nothing was run"
+            )
+        return self.client.script(text)
+
+    def lines(self, steps: Sequence[Step]) -> Iterator[str]:
         """Yield the lines, in order."""
-        terms, steps = self.terms, self.plan.steps
-        ledger = f"ends with record {self.plan.head} ({self.plan.chain})" if self.plan.head else "is empty or missing"
+        head, chain = self.before.seq, self.before.chain
+        ledger = f"ends with record {head} ({chain})" if head else "is empty or missing"
         names = f"{steps[0]} to {steps[-1]}, {len(steps)} steps" if steps[1:] else str(steps[0])
         yield _HEAD.format(version=VERSION, steps=names, ledger=ledger, call=self.client.call)
-        yield from self.client.head(terms.wait)
-        yield from terms.settings
-        if not self.plan.head:
-            yield from (f"{sql};" for sql in terms.ledger.definitions(terms.dialect))
-        size = len(steps) if terms.together else 1
+        yield from self.client.head(self.wait)
+        yield from self.settings
+        if not head:
+            yield from (f"{sql};" for sql in self.ledger.definitions(self.dialect))
+        size = len(steps) if self.together else 1
         for place in range(0, len(steps), size):
             batch = steps[place : place + size]
             yield ""
@@ -107,17 +100,17 @@ class _Script:
         off = any(script_of(step).foreign_keys_off for step in batch)
         if off:
             yield self.client.foreign_keys_off
-        yield f"{self.terms.dialect.begin_sql};"
+        yield f"{self.dialect.begin_sql};"
         for step in batch:
             yield f"-- {step}"
             yield self._record(step, step.direction)
             yield from (text for _, text in self._statements(step))
             if off:
                 yield self.client.foreign_key_check
-        yield f"{self.terms.dialect.commit_sql};"
+        yield f"{self.dialect.commit_sql};"
 
     def _journalled(self, step: Step) -> Iterator[str]:
-        dialect, number = self.terms.dialect, 0
+        dialect, number = self.dialect, 0
         yield f"-- {step}"
         yield self._record(step, f"begin_{step.direction}")
         seq = self.before.seq
@@ -144,26 +137,26 @@ class _Script:
         elif changed:
             yield f"\n-- a new session for the next step\n{self.client.renew}"
         if changed or script_of(step).foreign_keys_off:
-            yield from self.terms.settings
+            yield from self.settings
 
     def _statements(self, step: Step) -> Iterator[tuple[Statement, str]]:
         """Yield the statements of a step, and how they are printed."""
         if isinstance(step.body, PythonBody):
             self.unfit.append(f"{step} is Python, which no client runs")
             return
-        for statement in statements_of(step, self.terms.dialect.grammar):
+        for statement in statements_of(step, self.dialect.grammar):
             try:
-                yield statement, self.client.statement(statement, self.terms.dialect.grammar)
+                yield statement, self.client.statement(statement, self.dialect.grammar)
             except ValueError as error:
                 self.unfit.append(f"{step}, statement {statement.ordinal}: {error}")
 
     def _record(self, step: Step, action: str, since: str | None = None) -> str:
         """Write the next record; `since` asks when the step began, if not now."""
-        dialect, client, tail = self.terms.dialect, self.client, self.before.chain or ""
+        dialect, client, tail = self.dialect, self.client, self.before.chain or ""
         record = step_record(None, step, action, self.before)
         last = f"SELECT chain FROM {self._ledger()} ORDER BY seq DESC LIMIT 1"
         wanted = [f"coalesce({_asked(last)}, '') = {client.literal(tail)}"]
-        lock = dialect.lock_sql(dialect.lock_key(self.terms.ledger.schema, self.terms.ledger.table))
+        lock = dialect.lock_sql(dialect.lock_key(self.ledger.schema, self.ledger.table))
         wanted += [lock] if lock else []
         known = {c.name: value for c in fields(Record) if (value := getattr(record, c.name)) is not None}
         values = {name: client.literal(str(value)) for name, value in known.items()}
@@ -181,7 +174,7 @@ class _Script:
         return f"INSERT INTO {self._ledger(suffix)} ({', '.join(values)})\nVALUES ({', '.join(values.values())});"
 
     def _ledger(self, suffix: str = "") -> str:
-        return self.terms.ledger.name(self.terms.dialect, suffix)
+        return self.ledger.name(self.dialect, suffix)
 
 
 def _asked(query: str) -> str:
