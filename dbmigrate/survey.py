@@ -18,8 +18,6 @@ from dbmigrate.run import Run, is_whole, script_of
 from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.script import CHANGED, Problem, fingerprint, inspect
 
-_STAYS = ("set", "lost")
-
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -96,12 +94,12 @@ def checked(
     ready = tuple(known[step] for step in steps)
     alone = [str(step) for step in ready if not step.transactional or script_of(step).foreign_keys_off]
     if one:
-        alone += [str(step) for step in ready[:-1] if script_of(step).changes_session in _STAYS]
+        alone += _leaking(ready[:-1])
     if alone and not dialect.waits:
         raise ConfigurationError(
             f"{', '.join(alone)} cannot run inside the transaction of a Connection: pass its Engine. Nothing was run"
         )
-    if leaking := [str(step) for step in ready if not dialect.waits and script_of(step).changes_session in _STAYS]:
+    if not dialect.waits and (leaking := _leaking(ready)):
         raise ConfigurationError(
             f"what {', '.join(leaking)} makes of the session would stay with the Connection: pass its Engine, or say "
             "SET LOCAL where there is one. Nothing was run"
@@ -113,8 +111,12 @@ def checked(
 
 def can_be_one(steps: Sequence[Step]) -> bool:
     """Tell whether steps can share a transaction: none needs another, none hands a changed session to the next."""
-    leaks = any(script_of(step).changes_session in _STAYS for step in steps[:-1])
-    return not leaks and all(step.transactional for step in steps)
+    return not _leaking(steps[:-1]) and all(step.transactional for step in steps)
+
+
+def _leaking(steps: Iterable[Step]) -> list[str]:
+    """Return the steps that surely leave something behind in their session."""
+    return [str(step) for step in steps if script_of(step).changes_session in ("set", "lost")]
 
 
 def _look_at(step: Step, dialect: Dialect, ledger: TableLedger | PlainLedger | None) -> Step:
