@@ -47,53 +47,25 @@ class Bench:
         """Its records commit with the transaction that they are appended in."""
         return bool(getattr(self.ledger, "transactional", True))
 
-    # the database
-
     @contextmanager
-    def _session(self) -> Generator[Connection]:
+    def transaction(self, *, commit: bool = True) -> Generator[Connection]:
+        """Give a connection in a transaction, which is committed at the end; rolled back where something is raised."""
         with self.engine.connect() as connection:
             if self.dialect.is_disposable(connection):
                 connection.detach()
             with self.dialect.session(connection, 1.0):
-                until = monotonic() + _PATIENCE
-                while not self.dialect.begin(connection):
-                    require(monotonic() < until, f"the database was busy for {_PATIENCE:g} s")
-                    sleep(0.01)
-                yield connection
-
-    @contextmanager
-    def transaction(self) -> Generator[Connection]:
-        """Give a connection in a transaction, which is committed at the end; rolled back where something is raised."""
-        with self._session() as connection:
-            try:
-                yield connection
-                self._commit(connection)
-            except BaseException:
-                self.dialect.rollback(connection)
-                raise
-
-    def _commit(self, connection: Connection) -> None:
-        until = monotonic() + _PATIENCE
-        try:
-            while not self.dialect.commit(connection):
-                require(monotonic() < until, f"a reader was in the way for {_PATIENCE:g} s")
-                sleep(0.01)
-        except DBAPIError as error:
-            raise AssertionError(f"the transaction cannot be committed: {error.orig}") from error
-
-    @contextmanager
-    def rolled_back(self) -> Generator[Connection]:
-        """Give a connection in a transaction that is rolled back at the end."""
-        with self._session() as connection:
-            try:
-                yield connection
-            finally:
-                self.dialect.rollback(connection)
-
-    def prepare(self) -> None:
-        """Create the table of rows."""
-        with self.transaction() as connection:
-            send(connection, f"CREATE TABLE {ROWS} (x INTEGER)")
+                _patiently(lambda: self.dialect.begin(connection), "the database was busy")
+                is_open = True
+                try:
+                    yield connection
+                    if commit:
+                        _patiently(lambda: self.dialect.commit(connection), "a reader was in the way")
+                        is_open = False
+                except DBAPIError as error:
+                    raise AssertionError(f"the transaction cannot be used or committed: {error.orig}") from error
+                finally:
+                    if is_open:
+                        self.dialect.rollback(connection)
 
     def insert(self, connection: Connection) -> None:
         """Insert a row, so that it shows what becomes of the transaction."""
@@ -112,8 +84,6 @@ class Bench:
         with self.engine.connect() as connection:
             return sorted(sqlalchemy.inspect(connection).get_table_names())
 
-    # the ledger
-
     def create(self) -> None:
         """Create the ledger; where somebody else is just doing so, try again."""
         for attempt in range(_TRIES):
@@ -121,9 +91,8 @@ class Bench:
                 with self.transaction() as connection:
                     self.ledger.create(connection)
             except LedgerConflict as error:
-                require(
-                    attempt < _TRIES - 1, f"create() said {_TRIES} times that somebody else is creating it: {error}"
-                )
+                said = f"create() said {_TRIES} times that somebody else is creating it: {error}"
+                require(attempt < _TRIES - 1, said)
             except Exception as error:
                 raise AssertionError(f"create() must raise LedgerConflict or nothing, not {named(error)}") from error
             else:
@@ -151,16 +120,19 @@ class Bench:
         found = list(self.history().applied)
         require(found == list(applied), f"{because or 'append'}: applied is {found}, not {list(applied)}")
 
-    def next(self, action: str, version: str, mark: str | None = None, name: str | None = None) -> Record:
-        """Return the record that comes next."""
-        return self._behind(self.history(), action, version, mark, name)
-
-    def _behind(
-        self, before: History | Record, action: str, version: str, mark: str | None = None, name: str | None = None
+    def next(
+        self,
+        action: str,
+        version: str,
+        before: History | Record | None = None,
+        **more: Any,  # noqa: ANN401
     ) -> Record:
+        """Return the record that comes next, or behind that one."""
+        before = before or self.history()
         moment, text = datetime.now(UTC), f"script of {version}"
-        more: dict[str, Any] = {
-            "checksum": mark or checksum(text.encode()),
+        values: dict[str, Any] = {
+            "name": f"name{version}",
+            "checksum": checksum(text.encode()),
             "fingerprint": checksum(text.encode()),
             "started_at": moment,
             "finished_at": None if action.startswith("begin") else moment,
@@ -169,7 +141,7 @@ class Bench:
             "reason": None if action in ("up", "down") else "a test",
             "down_sql": f"DELETE FROM {ROWS}" if action == "up" else None,
         }
-        return linked(before, Record(before.seq + 1, version, name or f"name{version}", action, **more))
+        return linked(before, Record(before.seq + 1, version, action=action, **values | more))
 
     def claim(self, connection: Connection, record: Record) -> None:
         """Append a record; whatever is wrong about that must be a LedgerError."""
@@ -186,28 +158,24 @@ class Bench:
         with self.transaction() as connection:
             self.claim(connection, record)
 
-    def append(self, action: str, version: str) -> Record:
-        """Append the next record, and return it."""
-        record = self.next(action, version)
-        self.commit(record)
-        return record
-
-    def append_all(self, *what: tuple[str, str]) -> None:
-        """Append several records in one transaction."""
+    def append(self, *what: str) -> list[Record]:
+        """Append records in one transaction; "up 1" is the action `up` for version 1."""
+        records: list[Record] = []
         before: History | Record = self.history()
         with self.transaction() as connection:
-            for action, version in what:
-                before = self._behind(before, action, version)
-                self.claim(connection, before)
+            for text in what:
+                action, version = text.split()
+                records.append(self.next(action, version, before))
+                self.claim(connection, before := records[-1])
+        return records
 
-    def append_if_it_can(self, action: str, version: str, mark: str | None = None, name: str | None = None) -> bool:
-        """Append the next record; return False if the ledger says that it cannot keep it."""
-        record = self.next(action, version, mark, name)
+    def is_kept(self, record: Record) -> bool:
+        """Append a record; return False if the ledger says that it cannot keep it."""
         try:
             self.commit(record)
         except LedgerConflict as error:
-            what = f"append() of {action} of {version!r} must not raise LedgerConflict: seq {record.seq} is free"
-            raise AssertionError(f"{what}. {error}") from error
+            what = f"append() of {record.action} of {record.version!r} must not raise LedgerConflict"
+            raise AssertionError(f"{what}: seq {record.seq} is free. {error}") from error
         except LedgerError:
             return False
         return True
@@ -225,6 +193,13 @@ class Bench:
     def migrator(self, source: Source) -> Migrator:
         """Return a Migrator over the ledger."""
         return Migrator(self.engine, source, ledger=self.ledger, acquire_timeout=_PATIENCE)
+
+
+def _patiently(attempt: Callable[[], bool], trouble: str) -> None:
+    until = monotonic() + _PATIENCE
+    while not attempt():
+        require(monotonic() < until, f"{trouble} for {_PATIENCE:g} s")
+        sleep(0.01)
 
 
 def at_once(calls: Sequence[Callable[[], _T]]) -> list[_T | Exception]:

@@ -11,6 +11,7 @@ from unittest import SkipTest
 from sqlalchemy.engine import Engine
 
 from dbmigrate.dialects import dialect_for
+from dbmigrate.dialects.base import send
 from dbmigrate.errors import LedgerConflict, MigrationFailed
 from dbmigrate.ledger import Ledger
 from dbmigrate.model import Migration, Record, Report, Status
@@ -21,6 +22,13 @@ from dbmigrate.testing.checks import named, require
 
 #: How many race.
 RACERS = 4
+
+
+#: Records, and the versions that are applied behind each, in order of application.
+_BACK_AND_FORTH = (
+    *(("up 1", "1"), ("up 2", "12"), ("down 2", "1"), ("up 3", "13")),
+    *(("up 2", "132"), ("down 1", "32"), ("up 4", "324"), ("up 1", "3241")),
+)
 
 
 class LedgerContract:
@@ -72,7 +80,7 @@ class LedgerContract:
         """It does nothing where there is a ledger, and keeps what is in it."""
         with self._bench() as bench:
             bench.create()
-            bench.append("up", "1")
+            bench.append("up 1")
             bench.create()
             bench.expect("1", because="create() must keep what is there")
 
@@ -81,7 +89,7 @@ class LedgerContract:
         with self._bench(create=False) as bench:
             for answer in at_once([bench.create] * RACERS):
                 require(answer is None, f"create() must be safe when several create at once: {answer!r}")
-            bench.append("up", "1")
+            bench.append("up 1")
             bench.expect("1", because="several created it at once")
 
     def test_create_does_not_commit(self) -> None:
@@ -90,7 +98,7 @@ class LedgerContract:
             if bench.transactional and not bench.dialect.transactional_ddl:
                 raise SkipTest("this database commits when a table is created")
             before = bench.tables()
-            with bench.rolled_back() as connection:
+            with bench.transaction(commit=False) as connection:
                 bench.insert(connection)
                 bench.ledger.create(connection)
             require(not bench.rows(), "create() must not commit")
@@ -101,7 +109,7 @@ class LedgerContract:
     def test_records_come_back(self) -> None:
         """In order of seq; each field as it was, or None; a ledger without names may make them empty."""
         with self._bench() as bench:
-            appended = [bench.append("up", version) for version in "123"]
+            appended = [*bench.append("up 1"), *bench.append("up 2"), *bench.append("up 3")]
             records = bench.records()
             require(len(records) == len(appended), f"{len(appended)} were appended, and read() gives {len(records)}")
             for record, found in zip(appended, records, strict=True):
@@ -114,28 +122,25 @@ class LedgerContract:
     def test_what_goes_back_is_not_applied(self) -> None:
         """What is applied now is what `up` and `down` leave, in order of application."""
         with self._bench() as bench:
-            for action, version, applied in (
-                *(("up", "1", "1"), ("up", "2", "12"), ("down", "2", "1"), ("up", "3", "13"), ("up", "2", "132")),
-                *(("down", "1", "32"), ("up", "4", "324"), ("up", "1", "3241")),
-            ):
-                bench.append(action, version)
-                bench.expect(*applied, because=f"{action} of {version}")
+            for what, applied in _BACK_AND_FORTH:
+                bench.append(what)
+                bench.expect(*applied, because=what)
 
     def test_a_baseline_is_applied(self) -> None:
         """Several records in one transaction."""
         with self._bench() as bench:
-            bench.append_all(("baseline", "1"), ("baseline", "2"))
+            bench.append("baseline 1", "baseline 2")
             bench.expect("1", "2")
-            bench.append("up", "3")
+            bench.append("up 3")
             bench.expect("1", "2", "3")
 
     def test_down_and_up_in_one_transaction(self) -> None:
         """As `redo` does; what comes next stands behind it."""
         with self._bench() as bench:
-            bench.append_all(("up", "1"), ("up", "2"), ("up", "3"))
-            bench.append_all(("down", "3"), ("down", "2"), ("up", "2"), ("up", "3"))
+            bench.append("up 1", "up 2", "up 3")
+            bench.append("down 3", "down 2", "up 2", "up 3")
             bench.expect("1", "2", "3")
-            bench.append("up", "4")
+            bench.append("up 4")
             bench.expect("1", "2", "3", "4")
             self._taken(bench)
 
@@ -145,30 +150,30 @@ class LedgerContract:
         A ledger outside the database must keep it, for there no step commits together with its record.
         """
         with self._bench() as bench:
-            bench.append("up", "1")
+            bench.append("up 1")
             for begin, end, applied in (
                 *(("begin_up", "up", "12"), ("begin_down", "down", "1"), ("begin_up", "resolve_unapplied", "1")),
                 *(("begin_up", "resolve_applied", "12"), ("begin_down", "resolve_applied", "12")),
                 ("begin_down", "resolve_unapplied", "1"),
             ):
                 before = bench.history()
-                if not bench.append_if_it_can(begin, "2"):
+                if not bench.is_kept(bench.next(begin, "2")):
                     require(bench.transactional, f"a ledger that is not in the database must keep {begin}")
                     require(bench.history() == before, f"{begin} was refused, and left something behind")
                     raise SkipTest(f"it keeps no {begin}, and says so")
                 begun = bench.history().unfinished
                 is_known = begun is not None and (begun.version, begun.action) == ("2", begin)
                 require(is_known, f"{begin} must be read until it is closed, or be refused by a LedgerError")
-                bench.append(end, "2")
+                bench.append(f"{end} 2")
                 bench.expect(*applied, because=f"{begin} and {end}")
                 require(bench.history().unfinished is None, f"{end} must close {begin}")
 
     def test_an_edit_is_accepted(self) -> None:
         """The migration has the new checksum then, if it has one, and its place; or it is refused by a LedgerError."""
         with self._bench() as bench:
-            bench.append_all(("up", "1"), ("up", "2"))
+            bench.append("up 1", "up 2")
             edited = checksum(b"edited")
-            if not bench.append_if_it_can("accept", "1", edited):
+            if not bench.is_kept(bench.next("accept", "1", checksum=edited)):
                 bench.expect("1", "2", because="accept was refused")
                 raise SkipTest("it keeps no accept, and says so")
             bench.expect("1", "2", because="accept")
@@ -180,7 +185,7 @@ class LedgerContract:
         with self._bench() as bench:
             kept: list[str] = []
             for version in ("1", "01", "B", "b", "ä", 'it\'s 100 % "x" :y ? \\', "9" * 255):
-                if bench.append_if_it_can("up", version, name=f"name of {version}"[:255]):
+                if bench.is_kept(bench.next("up", version, name=f"name of {version}"[:255])):
                     kept.append(version)
                 found = list(bench.history().applied)
                 require(found == kept, f"{version!r} must be kept or refused by a LedgerError: {found}, not {kept}")
@@ -191,7 +196,7 @@ class LedgerContract:
     def test_append_does_not_commit(self) -> None:
         """A rollback takes the record back with all else; but not one that is kept elsewhere."""
         with self._bench() as bench:
-            with bench.rolled_back() as connection:
+            with bench.transaction(commit=False) as connection:
                 bench.insert(connection)
                 bench.claim(connection, bench.next("up", "1"))
             require(not bench.rows(), "append() must not commit")
@@ -211,15 +216,10 @@ class LedgerContract:
     def test_a_seq_is_claimed_once(self) -> None:
         """The same record again, or another one with a seq that is taken, is a LedgerConflict and leaves nothing."""
         with self._bench() as bench:
-            for action, version, applied in (
-                ("up", "1", "1"),
-                ("up", "2", "12"),
-                ("down", "2", "1"),
-                ("up", "3", "13"),
-            ):
-                record = bench.append(action, version)
+            for what, applied in _BACK_AND_FORTH:
+                (record,) = bench.append(what)
                 bench.refuse(record)
-                bench.expect(*applied, because=f"{action} of {version} was appended twice")
+                bench.expect(*applied, because=f"{what} was appended twice")
             self._taken(bench)
 
     def test_appends_at_once(self) -> None:
@@ -305,7 +305,8 @@ class LedgerContract:
         engine = self.engine()
         try:
             bench = Bench(engine, self.make(), dialect_for(engine.url))
-            bench.prepare()
+            with bench.transaction() as connection:
+                send(connection, f"CREATE TABLE {ROWS} (x INTEGER)")
             if create:
                 bench.create()
             yield bench
