@@ -276,8 +276,7 @@ class Migrator(Settings):
         check(version=version, reason=reason)
         migrations = sound(self.source.load())
         migration = planning.find(version, migrations)
-        with self._existing() as run:
-            survey = self._finished(run, migrations)
+        with self._existing(migrations) as (run, survey):
             if survey.history.unfinished is not None:  # its end must follow its begin
                 findings = [finding for finding in survey.findings if isinstance(finding, Unfinished)]
                 raise HistoryError(findings, "a step is unfinished; nothing was recorded")
@@ -406,19 +405,17 @@ class Migrator(Settings):
             yield run
 
     @contextmanager
-    def _existing(self) -> Generator[Run]:
-        """Give a locked session of a database that is there: a connection would create it."""
+    def _existing(self, migrations: Sequence[Migration]) -> Generator[tuple[Run, Survey]]:
+        """Give a locked session of a database that is there (a connection would create it), and what is known in it."""
         if not self.dialect.exists(self.url):
             raise TargetError("there is no database yet, so nothing is applied or unfinished. Nothing was run")
         with self._session() as run:
-            yield run
+            yield run, self._finished(run, migrations)
 
     @contextmanager
     def _dead_step(self) -> Generator[tuple[Run, Survey, Record]]:
         """Give a locked session, what is known in it, and the step that did not end and that nobody runs any more."""
-        migrations = sound(self.source.load())
-        with self._existing() as run:
-            survey = self._finished(run, migrations)
+        with self._existing(sound(self.source.load())) as (run, survey):
             if survey.history.unfinished is None:
                 raise TargetError("no step is unfinished. Nothing was run")
             yield run, survey, survey.history.unfinished

@@ -55,10 +55,6 @@ class Entry(NamedTuple):
             return b"", "", _unreadable(error)
         return data, *decode(data)
 
-    def entries(self) -> list[Entry]:
-        """Return what is in a folder, as `Folder.entries` does."""
-        return self.parent.folder(self.name).entries()
-
 
 class Folder:
     """A folder of migrations, in a package or an archive: any Traversable."""

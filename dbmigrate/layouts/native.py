@@ -102,7 +102,8 @@ def _folder(entry: Entry, problems: list[Problem]) -> _Piece | None:
     defect = entry.defect
     if defect is None:
         try:
-            files = {file.name: file for file in entry.entries() if not _is_passed_over(file.name)}
+            inside = entry.parent.folder(entry.name).entries()
+            files = {file.name: file for file in inside if not _is_passed_over(file.name)}
         except SourceError as error:
             defect = error.reason
     has_scripts = any(name.lower() in ("up.sql", "down.sql") for name in files)
