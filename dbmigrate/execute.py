@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from dbmigrate.dialects.base import EndedError
 from dbmigrate.errors import LedgerConflict, MigrationError, MigrationInProgress, SourceError
 from dbmigrate.journal import journalled
+from dbmigrate.ledger import TableLedger
 from dbmigrate.model import Outcome, Record, Step
 from dbmigrate.plan import History, unfinished
 from dbmigrate.run import (
@@ -44,7 +45,7 @@ def execute(
         if batch[0].transactional:
             before = _in_transaction(run, batch, before)
         else:
-            record = (journalled if run.ledger.journals else _beside)(run, batch[0], before)
+            record = (journalled if isinstance(run.ledger, TableLedger) else _beside)(run, batch[0], before)
             before = run.ledger.behind(run.connection, record)
         steps = steps[len(batch) :]
         if any(script_of(step).changes_session for step in batch):

@@ -74,11 +74,8 @@ def journalled(
         journal.flush()
         outcome = journal.end(journal.record, journal.record.started_at)
         journal.close()
-    except Exception as error:
+    except BaseException as error:
         journal.interrupted(error)
-        raise
-    except BaseException:
-        run.roll_back()  # the journal says which statement was under way
         raise
     return run.finish([outcome])
 
@@ -119,10 +116,11 @@ class _Journal(Tracker):
             self.run.ledger.note(self.run.connection, self.unwritten)
             self.unwritten = []
 
-    def interrupted(self, error: Exception) -> None:
+    def interrupted(self, error: BaseException) -> None:
         """Write down what is known of a step that stopped, and raise what the error amounts to, if not itself."""
-        left = self.run.roll_back()
-        self.is_open = False
+        left, self.is_open = self.run.roll_back(), False
+        if not isinstance(error, Exception):
+            return  # the journal says which statement was under way
         if self.run.is_lost:
             state = "The connection was lost. When the server is back status() tells whether the step is unfinished"
             raise self.failure(error, state, rolled_back=False) from error

@@ -84,8 +84,6 @@ class TableLedger:
     dialect: Dialect | None = None
     #: Its rows commit with the step that they are about.
     transactional: ClassVar[bool] = True
-    #: It keeps a journal.
-    journals: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not _IDENTIFIER.fullmatch(self.table):
@@ -243,7 +241,6 @@ class PlainLedger:
     #: Says in the lock's name which ledger of the database it is.
     table: str
     schema: str | None = None
-    journals: ClassVar[bool] = False
 
     @property
     def transactional(self) -> bool:
