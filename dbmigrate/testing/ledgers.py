@@ -14,7 +14,7 @@ from dbmigrate.dialects import dialect_for
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import LedgerConflict, MigrationFailed
 from dbmigrate.ledger import Ledger
-from dbmigrate.model import Migration, Record, Report, Status
+from dbmigrate.model import Migration, Record, Report
 from dbmigrate.script import checksum
 from dbmigrate.source import MemorySource, sql_migration
 from dbmigrate.testing.bench import ROWS, Bench, at_once
@@ -246,7 +246,7 @@ class LedgerContract:
         """Every verb does what it does over a table of ours."""
         with self._bench() as bench:
             migrator = bench.migrator(_SOURCE)
-            _applied(migrator.status(), "", "status() of nothing")
+            require(not migrator.status().applied, "status() of nothing: nothing is applied")
             require(len(migrator.upgrade().outcomes) == len(_SOURCE.load()), "upgrade() must apply everything")
             require(not migrator.upgrade(), "the second upgrade() must have nothing to do")
             verbs: list[tuple[str, Callable[[], object], str]] = [
@@ -259,16 +259,17 @@ class LedgerContract:
             ]
             for what, call, applied in verbs:
                 call()
-                _applied(migrator.status(), applied, what)
+                bench.expect(*applied, because=what)
                 require(bench.rows() == len(applied), f"{what}: {bench.rows()} steps took effect, not {len(applied)}")
 
     def test_a_migrator_records_a_baseline(self) -> None:
         """On an empty ledger; nothing runs."""
         with self._bench() as bench:
             migrator = bench.migrator(_SOURCE)
-            _applied(migrator.baseline("2", reason="it is there"), "12", "baseline('2')")
+            migrator.baseline("2", reason="it is there")
+            bench.expect("1", "2", because="baseline('2')")
             migrator.upgrade()
-            _applied(migrator.status(), "1234", "upgrade() behind the baseline")
+            bench.expect(*"1234", because="upgrade() behind the baseline")
             require(bench.rows() == len("34"), "a baseline runs nothing, and upgrade() what is behind it")
 
     def test_a_failed_step_is_not_applied(self) -> None:
@@ -282,9 +283,9 @@ class LedgerContract:
                 require(error.rolled_back, f"the step must be rolled back: {error}")
             else:
                 raise AssertionError("upgrade() must raise MigrationFailed")
-            _applied(bench.migrator(bad).status(), "1234", "a step that failed")
+            bench.expect(*"1234", because="a step that failed")
             bench.migrator(MemorySource([*_SOURCE.migrations, _step("5")])).upgrade()
-            _applied(bench.migrator(bad).status(), "12345", "the step when it was corrected")
+            bench.expect(*"12345", because="the step when it was corrected")
             require(bench.rows() == len("12345"), "what failed must leave nothing")
 
     def test_migrators_at_once(self) -> None:
@@ -320,8 +321,3 @@ def _step(version: str) -> Migration:
 
 
 _SOURCE = MemorySource([_step(version) for version in "1234"])
-
-
-def _applied(status: Status, applied: str, what: str) -> None:
-    found = [entry.version for entry in status.applied]
-    require(found == list(applied), f"{what}: applied is {found}, not {list(applied)}")
