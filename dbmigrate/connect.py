@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
 from urllib.parse import quote, quote_plus
 
@@ -163,8 +163,9 @@ def session(run: Run) -> Generator[None]:
             connection.rollback()
         if dialect.is_disposable(connection):
             connection.detach()  # so that closing it closes the session
-    beside = dialect.lock_beside if dialect.begin_is_the_lock and not run.ledger.transactional else _no_lock
-    with dialect.session(connection, settings.acquire_timeout), beside(connection) as try_lock_beside:
+    has_another = dialect.begin_is_the_lock and not run.ledger.transactional
+    beside = dialect.lock_beside(connection) if has_another else nullcontext(lambda: True)
+    with dialect.session(connection, settings.acquire_timeout), beside as try_lock_beside:
         dialect.check(connection)
         for sql in limited:
             send(connection, sql)
@@ -189,11 +190,6 @@ def session(run: Run) -> Generator[None]:
             if not (dialect.begin_is_the_lock or run.is_lost):
                 with suppress(DBAPIError):  # the session ends next, and the lock with it
                     dialect.unlock(connection, key)
-
-
-@contextmanager
-def _no_lock(_: Connection) -> Generator[Callable[[], bool]]:
-    yield lambda: True
 
 
 def _create(run: Run) -> None:
