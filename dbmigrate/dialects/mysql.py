@@ -60,17 +60,8 @@ _NEXT_TRANSACTION = Traits(
     "SET SESSION TRANSACTION, or leave it out"
 )
 _DML = {
-    "INSERT",
-    "UPDATE",
-    "DELETE",
-    "REPLACE",
-    "VALUES",
-    "SAVEPOINT",
-    "RELEASE",
-    "LOAD",
-    "SHOW",
-    "EXPLAIN",
-    "DESCRIBE",
+    *("INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES", "SAVEPOINT", "RELEASE", "LOAD", "SHOW", "EXPLAIN"),
+    *("DESCRIBE",),
 }
 _STRANGE_MODES = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES")
 #: Modes of which ANSI_QUOTES is a part.
