@@ -111,7 +111,7 @@ def _beside(run: Run, step: Step, before: History | Record) -> Record:
 def _foreign_keys(run: Run, steps: Sequence[Step]) -> AbstractContextManager[Callable[[], object]]:
     """Switch them off around a transaction if one of its steps says so; what is entered checks them then."""
     off = any(script_of(step).foreign_keys_off for step in steps)
-    return run.dialect.foreign_keys_off(run.connection) if off else nullcontext(bool)
+    return run.dialect.foreign_keys_off(run.connection) if off else nullcontext(lambda: None)
 
 
 def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, *, committing: bool) -> None:

@@ -136,7 +136,7 @@ def entries_of(folders: Mapping[str, Folder]) -> list[Entry]:
             found.setdefault(entry.name, []).append((place, entry))
     entries: list[Entry] = []
     for several in found.values():
-        (_, entry), places = several[0], " and ".join(place for place, _ in several)
+        (_, entry), places = several[-1], " and ".join(place for place, _ in several)
         defect = f"is in several places: {places}. Rename one of them, or delete it"
         entries.append(entry._replace(defect=defect) if len(several) > 1 else entry)
     return entries
