@@ -32,6 +32,12 @@ _ASYNC = (
 )
 
 
+def without_secrets(url: URL) -> str:
+    """Return a URL as it may be shown: without its password, and without what its query says of secrets."""
+    query = {name: "***" if _SECRET.search(name) else value for name, value in url.query.items()}
+    return url.set(query=query).render_as_string().replace("%2A%2A%2A", "***")
+
+
 @contextmanager
 def engine_of(database: URL | Engine | Connection) -> Generator[Engine | Connection]:
     """Give what connections come from: what the caller has, or an engine of ours that is disposed of at the end."""
@@ -147,11 +153,11 @@ def limits(run: Run) -> list[str]:
 
 
 @contextmanager
-def session(run: Run) -> Generator[None]:
+def session(run: Run, *, create: bool = True) -> Generator[None]:
     """Make the connection of a run ours: autocommit, limits, ledger, lock. At the end it is closed, or restored.
 
-    Whoever waits for the lock holds no transaction. Raises MigrationInProgress when nobody made progress for
-    `acquire_timeout` seconds.
+    Without `create` the ledger may be missing in it. Whoever waits for the lock holds no transaction. Raises
+    MigrationInProgress when nobody made progress for `acquire_timeout` seconds.
     """
     connection, dialect, settings = run.connection, run.dialect, run.settings
     limited, home = limits(run), None
@@ -183,7 +189,7 @@ def session(run: Run) -> Generator[None]:
         wait_for(run, try_lock_beside)
         try:
             run.head = run.ledger.head(connection)
-            if run.head == 0:
+            if create and run.head == 0:
                 _create(run)
             yield
         finally:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dbmigrate.model import Finding, Report
+from dbmigrate.model import Finding, Report, plain
 from dbmigrate.script import Problem, printable
 
 
@@ -30,6 +30,14 @@ class MigrationError(Exception):
     def __init__(self, message: str, **values: Any) -> None:  # noqa: ANN401 - each class says which
         super().__init__(printable(message))
         self.__dict__.update(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values, ready for JSON: `format` (1, as of all values), `type`, `message`, and its values.
+
+        The message is for people, and its words may change.
+        """
+        values = {name: plain(value) for name, value in vars(self).items() if not name.startswith("_")}
+        return {"format": 1, "type": type(self).__name__, "message": str(self), **values}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep message and values through pickling; subclasses have constructors of their own."""

@@ -13,6 +13,7 @@ from typing import Literal
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, SourceError
+from dbmigrate.ledger import TableLedger
 from dbmigrate.model import JournalEntry, Record, Step
 from dbmigrate.plan import History, unfinished
 from dbmigrate.python import PythonBody
@@ -113,6 +114,7 @@ class _Journal(Tracker):
         """Insert what is not written yet; it is safe with the next commit."""
         if self.unwritten:
             self.open()
+            assert isinstance(self.run.ledger, TableLedger)  # noqa: S101 - who has no journal runs no step this way
             self.run.ledger.note(self.run.connection, self.unwritten)
             self.unwritten = []
 

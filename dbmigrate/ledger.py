@@ -286,10 +286,6 @@ class PlainLedger:
     def journal(self, connection: Connection, seq: int) -> None:
         """Return that there is none."""
 
-    def note(self, connection: Connection, entries: Sequence[JournalEntry]) -> None:  # noqa: ARG002
-        """Refuse: steps of such a ledger are not journalled."""
-        raise LedgerError("this ledger keeps no journal: call resolve() without statement=. Nothing was recorded")
-
 
 @contextmanager
 def _ours(what: str) -> Generator[None]:

@@ -22,6 +22,7 @@ from dbmigrate.errors import (
     ConfigurationError,
     HistoryError,
     LedgerConflict,
+    LedgerError,
     MigrationError,
     MigrationInProgress,
     NotCurrent,
@@ -35,7 +36,7 @@ from dbmigrate.model import Ahead, Event, Finding, Migration, Plan, Record, Repo
 from dbmigrate.plan import History
 from dbmigrate.run import PATIENCE, REMIND, Run, Settings, append, log, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
-from dbmigrate.survey import Survey, can_be_one, checked, fingerprint_of, look
+from dbmigrate.survey import Survey, can_be_one, checked, fingerprint_of, look, records
 
 
 class Migrator(Settings):
@@ -122,6 +123,31 @@ class Migrator(Settings):
         """
         with self._looking() as (_, survey):
             return planning.make_status(survey.migrations, survey.history, survey.findings, self.allow)
+
+    def history(self) -> tuple[Record, ...]:
+        """Return the records of the ledger as they are, oldest first, without their down scripts.
+
+        Reads only; the source is not loaded. The chain is not checked, so that a ledger that `status` refuses can
+        still be looked at. Raises LedgerError, ConfigurationError.
+        """
+        run = Run(self)
+        if not self.dialect.exists(self.url):
+            return ()
+        with engine_of(self.database) as engine, connect(engine, run):
+            return tuple(records(run))
+
+    def validate(self) -> tuple[Migration, ...]:
+        """Read and cut every script of the source, both ways, and return its migrations; needs no database.
+
+        For tests and commits: what is found is what `upgrade` and `downgrade` would refuse to run, in all migrations
+        and not only in those that are pending. That the database accepts the scripts is not known by that. Raises
+        SourceError with everything that is wrong at once.
+        """
+        migrations = sound(self.source.load())
+        ways: tuple[Literal["up", "down"], ...] = ("up", "down")
+        steps = [Step(m, way) for m in migrations for way in ways if way == "up" or m.down is not None]
+        checked(steps, self.dialect, {}, Run(self).ledger)
+        return tuple(migrations)
 
     def verify(self) -> None:
         """Make sure that the database is what this application needs; for the start of an application.
@@ -306,8 +332,10 @@ class Migrator(Settings):
                 if statement is None:
                     action = "resolve_applied" if applied else "resolve_unapplied"
                     known = next((m for m in survey.migrations if m.version == version), None)
-                    mark = fingerprint_of(known, self.dialect) if known else None
+                    mark = (known and fingerprint_of(known, self.dialect)) or None
                     append(run, known or begun, action, survey.history, reason, mark)
+                elif not isinstance(run.ledger, TableLedger):
+                    raise LedgerError("this ledger keeps no journal: call it without statement=. Nothing was recorded")
                 else:
                     last = survey.journal[-1] if survey.journal else None
                     if last is None or last.state == "done" or last.ordinal != statement:
@@ -398,10 +426,10 @@ class Migrator(Settings):
         return look(run, migrations)  # it may have ended meanwhile
 
     @contextmanager
-    def _session(self) -> Generator[Run]:
-        """Give a locked session."""
+    def _session(self, *, create: bool = True) -> Generator[Run]:
+        """Give a locked session; without `create` the ledger may be missing."""
         run = Run(self)
-        with engine_of(self.database) as engine, connect(engine, run), session(run):
+        with engine_of(self.database) as engine, connect(engine, run), session(run, create=create):
             yield run
 
     @contextmanager
@@ -409,7 +437,7 @@ class Migrator(Settings):
         """Give a locked session of a database that is there (a connection would create it), and what is known in it."""
         if not self.dialect.exists(self.url):
             raise TargetError("there is no database yet, so nothing is applied or unfinished. Nothing was run")
-        with self._session() as run:
+        with self._session(create=False) as run:
             yield run, self._finished(run, migrations)
 
     @contextmanager

@@ -7,7 +7,7 @@ execute.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -69,20 +69,20 @@ class _Value:
         inside. Times are ISO 8601 in UTC, and `seconds` are seconds. A finding also has its `message`, for people,
         whose words may change; a status has `is_current`. No script, URL or password is in it.
         """
-        return {"format": 1, **_plain(self)}
+        return {"format": 1, **plain(self)}
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - what JSON knows
-    if isinstance(value, _Value):
-        known = fields(value)  # type: ignore[arg-type]
-        found = {field.name: _plain(getattr(value, field.name)) for field in known if field.repr}
+def plain(value: Any) -> Any:  # noqa: ANN401 - what JSON knows
+    """Return a value of ours, or a tuple of such, as `to_dict` has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.repr}
         if isinstance(value, Finding):
             found["message"] = str(value)
         if isinstance(value, Status):
             found["is_current"] = value.is_current
         return {"type": type(value).__name__, **found}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        return [plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     return value.isoformat() if isinstance(value, datetime) else value
 
 

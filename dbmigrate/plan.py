@@ -173,6 +173,7 @@ def find(version: str, migrations: Sequence[Migration]) -> Migration:
     names = {text: str(m) for m in migrations for text in (str(m), m.version, m.name)}
     near = dict.fromkeys(names[text] for text in get_close_matches(version, names, n=3, cutoff=0.5))
     near |= dict.fromkeys(str(m) for m in migrations if version.lstrip("0") == m.version.lstrip("0"))
+    near |= dict.fromkeys([str(m) for m in migrations if version and m.version.startswith(version)][:3])
     hint = f"did you mean the version of {' or '.join(near)}?" if near else "status() lists the versions there are."
     raise TargetError(f"there is no migration with version {version!r}: {hint} Nothing was run")
 

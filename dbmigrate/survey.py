@@ -45,7 +45,7 @@ def look(run: Run, migrations: Sequence[Migration], *, empty: bool = False, brie
     """Compare source and ledger over a run's connection; `empty`: there is no database yet."""
     dialect = run.dialect
     journal: Sequence[JournalEntry] | None = ()
-    history = fold(() if empty else _records(run, brief=brief))
+    history = fold(() if empty else records(run, brief=brief))
     if history.unfinished is not None:
         journal = run.ledger.journal(run.connection, history.unfinished.seq)
     marks = {m.version: fingerprint_of(m, dialect) for m in changed(migrations, history)}
@@ -55,7 +55,7 @@ def look(run: Run, migrations: Sequence[Migration], *, empty: bool = False, brie
     return Survey(migrations, history, findings, journal)
 
 
-def _records(run: Run, *, brief: bool) -> Sequence[Record]:
+def records(run: Run, *, brief: bool = False) -> Sequence[Record]:
     """Read the ledger; while another process writes to an SQLite file, readers may have to wait."""
     limit = run.settings.acquire_timeout
     until = time.monotonic() + limit

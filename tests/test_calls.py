@@ -56,6 +56,78 @@ def steps(report: Any) -> list[str]:
     return [str(outcome.step) for outcome in report.outcomes]
 
 
+# without a ledger
+
+
+@pytest.mark.every_driver
+def test_a_persons_word_makes_no_ledger(database: Database) -> None:
+    """Where nothing has happened there is nothing to resolve, accept or resume, and nothing is written."""
+    migrator = Migrator(database.url, SOURCE)
+    calls = (
+        migrator.resume,
+        lambda: migrator.accept("1", reason="x"),
+        lambda: migrator.resolve("1", applied=True, reason="x"),
+    )
+
+    for call in calls:
+        with pytest.raises(TargetError):
+            call()
+
+    assert list(database.tables()) == []
+
+
+# history, validate
+
+
+@pytest.mark.every_driver
+def test_history(database: Database) -> None:
+    """Every record as it is, in order, with its times and its reason; none where there is no ledger."""
+    migrator = Migrator(database.url, SOURCE)
+    assert migrator.history() == ()
+    migrator.baseline("1", reason="it was there")
+    report = migrator.upgrade(to="2")
+    migrator.downgrade()
+
+    found = migrator.history()
+
+    assert [r.seq for r in found] == list(range(1, len(found) + 1))
+    assert [(str(r), r.action, r.reason) for r in found if not r.action.startswith("begin_")] == [
+        ("1_a", "baseline", "it was there"),
+        ("2_b", "up", None),
+        ("2_b", "down", None),
+    ]
+    assert [r for r in found if r.action == "up"] == [outcome.record for outcome in report.outcomes]
+    assert all(r.finished_at is not None and r.finished_at.tzinfo is not None for r in found if "begin" not in r.action)
+
+
+def test_history_can_be_looked_at_when_nothing_else_works(sqlite: Database) -> None:
+    """A ledger that was changed by hand is shown as it is, and without its source."""
+    Migrator(sqlite.url, SOURCE).upgrade()
+    sqlite.execute("UPDATE dbmigrate_ledger SET name = 'x' WHERE seq = 2")
+    migrator = Migrator(sqlite.url, "missing")
+
+    assert [str(record) for record in migrator.history()] == ["1_a", "2_x", "3_c"]
+    with pytest.raises(LedgerError):
+        Migrator(sqlite.url, SOURCE).status()
+
+
+def test_validate(tmp_path: Path) -> None:
+    """Both ways of every migration are cut, and everything is said at once; the database need not be there."""
+    source = MemorySource(
+        [
+            table("1", "a"),
+            sql_migration("2", "b", "CREATE TABLE b (x TEXT)", "DROP TABLE b; COMMIT;"),
+            sql_migration("3", "c", "SELECT 'open", None),
+        ]
+    )
+    for url in (f"sqlite:///{tmp_path}/none.db", "postgresql+psycopg://nobody@localhost:1/none"):
+        with pytest.raises(SourceError) as caught:
+            Migrator(url, source).validate()
+        assert {problem.origin for problem in caught.value.problems} == {"2_b.down", "3_c.up"}
+        assert Migrator(url, SOURCE).validate() == SOURCE.migrations
+    assert list(tmp_path.iterdir()) == []
+
+
 # redo
 
 

@@ -11,14 +11,21 @@ import pytest
 
 from dbmigrate import (
     Ahead,
+    ConfigurationError,
     Edited,
     Finding,
+    MigrationError,
+    MigrationFailed,
+    MigrationInProgress,
     Missing,
+    NotCurrent,
     Outcome,
     OutOfOrder,
     Plan,
+    Problem,
     Record,
     Report,
+    SourceError,
     StatementFinished,
     Status,
     StatusEntry,
@@ -138,3 +145,32 @@ def test_status_knows_whether_it_is_current() -> None:
         "errors": [],
         "is_current": True,
     }
+
+
+def test_errors_have_a_shape_too() -> None:
+    """The values of each beside type and message; no script, and no error of a driver."""
+    assert ConfigurationError("wrong").to_dict() == {"format": 1, "type": "ConfigurationError", "message": "wrong"}
+    problem = Problem("1_a.sql", 3, "not UTF-8")
+    _same(
+        SourceError([problem]),
+        origin="1_a.sql",
+        line=3,
+        reason="not UTF-8",
+        problems=[{"type": "Problem", "origin": "1_a.sql", "line": 3, "reason": "not UTF-8"}],
+    )
+    _same(NotCurrent([FINDING], ["2_b"]), findings=[_EDITED], pending=["2_b"])
+    _same(MigrationInProgress("busy", holder="ana", report=Report()), holder="ana", report=_report())
+    values = {"step": "1_a up", "statement": 2, "line": 1, "column": 4, "rolled_back": True}
+    failed = MigrationFailed("failed", **values, report=Report((OUTCOME,), 0.5))
+    failed.add_note("a note is not a value")
+    _same(failed, **values, report=_report(_OUTCOME, seconds=0.5))
+
+
+def _report(*outcomes: object, seconds: float = 0.0) -> dict[str, object]:
+    return {"type": "Report", "outcomes": list(outcomes), "seconds": seconds}
+
+
+def _same(error: MigrationError, **values: object) -> None:
+    found = error.to_dict()
+    assert found == {"format": 1, "type": type(error).__name__, "message": str(error), **values}
+    assert json.loads(json.dumps(found)) == found

@@ -18,6 +18,7 @@ from dbmigrate.script import PLAIN, Traits
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from sqlalchemy import CursorResult
     from sqlalchemy.engine import URL, Connection
@@ -108,6 +109,10 @@ class Dialect:
     def exists(self, url: URL) -> bool:  # noqa: ARG002
         """Tell whether there is a database to read; connecting must not be what creates it."""
         return True
+
+    def beside(self, url: URL, folder: Path) -> URL:  # noqa: ARG002
+        """Return a URL whose relative path, if it has one, counts from a folder."""
+        return url
 
     def vanishes(self, url: URL) -> bool:  # noqa: ARG002
         """Tell whether the database would end with the engine that is made for one call."""

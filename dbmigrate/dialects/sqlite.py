@@ -25,6 +25,7 @@ from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
 
     from sqlalchemy.engine import URL, Connection
 
@@ -87,6 +88,11 @@ class SQLite(Dialect):
         """Tell whether the file is there: connecting to a missing one would create it."""
         path = _file(url)
         return not path or os.path.exists(path) or os.path.exists(url.database or "")  # noqa: PTH110
+
+    def beside(self, url: URL, folder: Path) -> URL:
+        """Put the path behind the folder, unless it is absolute, or there is none; that of a file: URI stays."""
+        path = _file(url)
+        return url.set(database=str(folder / path)) if path and path == url.database else url
 
     def vanishes(self, url: URL) -> bool:
         """Tell a database in memory; a path with the same words in it is none."""

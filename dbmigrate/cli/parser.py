@@ -1,0 +1,207 @@
+"""The commands and their options. Those of the API have the names that they have there."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any, NoReturn
+
+from dbmigrate.model import VERSION
+
+_EXIT_CODES = """\
+exit codes:
+  0  done
+  1  failed
+  2  wrong usage or configuration
+  3  the database is not current (verify, wait, status --check, plan --check)
+  4  another migration is in progress
+  130 after Ctrl-C, 143 after SIGTERM"""
+_SETTINGS = """\
+settings, the first that is there counts:
+  1. options
+  2. the profile: --profile or DBMIGRATE_PROFILE names one of [profiles.NAME]
+  3. the environment: DATABASE_URL, for the database
+  4. the file: --config, or the nearest dbmigrate.toml, or pyproject.toml with [tool.dbmigrate], upwards
+  5. what Migrator() takes without being told
+`config` prints them, and where each of them comes from."""
+_CHOICE = re.compile(r"invalid choice: '(.*?)'")
+_UP_TO = "up to and including this version"
+FINDINGS = ("Ahead", "Edited", "Missing", "OutOfOrder")
+
+
+class UsageError(Exception):
+    """The words behind the program's name are not a command."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong by an error, so that it can be told in JSON too."""
+
+    def __init__(self, **more: Any) -> None:  # noqa: ANN401 - as argparse has them
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **more)
+        #: The commands of a program, or the actions of a command.
+        self.below: dict[str, Parser] = {}
+
+    def actions(self) -> list[argparse.Action]:
+        """Return options and places."""
+        return self._actions
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError; with what was meant, if a command is only misspelt."""
+        near = ""
+        if (found := _CHOICE.search(message)) and self.below:
+            from difflib import get_close_matches  # noqa: PLC0415 - only errors need it
+
+            message = f"there is no command {found[1]!r}"
+            near = "".join(f"; did you mean {name}?" for name in get_close_matches(found[1], self.below, n=1))
+        raise UsageError(f"{message}{near}\n{self.format_usage()}Try '{self.prog} --help'")
+
+
+class _Commands:
+    """The commands of a program, or the actions of a command, each with the options that it shares with others."""
+
+    def __init__(self, parser: Parser, title: str, dest: str) -> None:
+        self._parser = parser
+        self._below = parser.add_subparsers(dest=dest, metavar=dest.upper(), required=True, title=title)
+
+    def add(self, name: str, does: str, shared: Parser) -> Parser:
+        """Add one."""
+        text = f"{does[:1].upper()}{does[1:]}."
+        found = self._below.add_parser(name, help=does, parents=[shared], description=text, epilog=_EXIT_CODES)
+        self._parser.below[name] = found
+        return found
+
+
+def make_parser(prog: str | None, *, configured: bool) -> Parser:
+    """Return the parser; `configured`: the Migrator comes from settings, not from an application."""
+    common = Parser(add_help=False)
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on stdout")
+    if configured:
+        _add_settings(common)
+    running = Parser(add_help=False, parents=[common])
+    _add_run(running)
+    parser = Parser(
+        prog=prog,
+        parents=[common],
+        description="Keep a database schema under version control.",
+        epilog=f"{_EXIT_CODES}\n\n{_SETTINGS}" if configured else _EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"dbmigrate {VERSION}")
+    commands = _Commands(parser, "commands", "command")
+    _add_new(commands.add("new", "write the files of the next migration", common), configured=configured)
+    _add_looking(commands, running)
+    _add_running(commands, running)
+    _add_recording(commands, running)
+    validate = commands.add("validate", "check all files of the source; needs no database", running)
+    if configured:
+        validate.add_argument("--dialect", metavar="NAME", help="sqlite, postgresql, mysql or mariadb, without a URL")
+    _add_database(commands, common, running)
+    commands.add("config", "show every setting, and where it comes from", running)
+    completions = commands.add("completions", "print what makes a shell complete commands and versions", common)
+    completions.add_argument("shell", choices=("bash", "zsh", "fish", "words"), metavar="{bash,zsh,fish}")
+    completions.add_argument("line", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _add_new(new: Parser, *, configured: bool) -> None:
+    new.add_argument("name", metavar="NAME", help="what it does, in a few words")
+    form = new.add_mutually_exclusive_group()
+    form.add_argument("--directory", action="store_true", help="a folder with up.sql and down.sql, as Diesel has it")
+    form.add_argument("--up-only", action="store_true", help="one file, no way back")
+    form.add_argument("--python", action="store_true", help="a Python file with upgrade() and downgrade()")
+    version = new.add_mutually_exclusive_group()
+    version.add_argument("--sequential", action="store_true", default=None, help="number it behind the last one")
+    version.add_argument(
+        "--timestamp", action="store_false", dest="sequential", default=None, help="UTC; otherwise as the others are"
+    )
+    if configured:
+        new.add_argument("--template", metavar="FOLDER", help="take up.sql, down.sql or migration.py from there")
+
+
+def _add_looking(commands: _Commands, running: Parser) -> None:
+    status = commands.add("status", "show every migration, and what is wrong with any", running)
+    status.add_argument("--check", action="store_true", help="end with 3 unless the database is current")
+    plan = commands.add("plan", "show what upgrade would run", running)
+    plan.add_argument("--to", metavar="VERSION", help=_UP_TO)
+    plan.add_argument("--sql", action="store_true", help="print it as a script for the database's own client")
+    plan.add_argument("--check", action="store_true", help="end with 3 if there is anything to run")
+    commands.add("verify", "make sure that the database is current; reads only", running)
+    wait = commands.add("wait", "wait until the database is current; reads only", running)
+    wait.add_argument("--timeout", type=float, metavar="SECONDS", default=600.0, help="for so long (600)")
+    commands.add("history", "show the ledger: what happened, when, by whom, how long, why", running)
+
+
+def _add_running(commands: _Commands, running: Parser) -> None:
+    upgrade = commands.add("upgrade", "apply what is pending", running)
+    upgrade.add_argument("--to", metavar="VERSION", help=_UP_TO)
+    downgrade = commands.add("downgrade", "take back the last step, or more", running)
+    back = downgrade.add_mutually_exclusive_group()
+    back.add_argument("--to", metavar="VERSION", help="everything that stands after it; 'base': everything")
+    back.add_argument("--steps", type=int, metavar="N", help="so many (1)")
+    goto = commands.add("goto", "make a version the last one that is applied, up or down", running)
+    goto.add_argument("to", metavar="VERSION", help="'base': none")
+    redo = commands.add("redo", "take the last steps back and apply them again", running)
+    redo.add_argument("--steps", type=int, metavar="N", default=1, help="so many (1)")
+    commands.add("resume", "go on with a step that began and did not end", running)
+
+
+def _add_recording(commands: _Commands, running: Parser) -> None:
+    baseline = commands.add("baseline", "record everything up to a version as applied; run nothing", running)
+    accept = commands.add("accept", "record that an edited script is right as it is now", running)
+    resolve = commands.add("resolve", "say what is true of a step that began and did not end", running)
+    resolve.add_argument(
+        "--applied",
+        action=argparse.BooleanOptionalAction,
+        required=True,
+        help="whether it is applied now, or took effect",
+    )
+    resolve.add_argument(
+        "--statement", type=int, metavar="N", help="of the one that is in doubt, not of the whole step"
+    )
+    for command in (baseline, accept, resolve):
+        command.add_argument("version", metavar="VERSION")
+        command.add_argument("--reason", required=True, metavar="TEXT", help="why; it is kept in the ledger")
+
+
+def _add_database(commands: _Commands, common: Parser, running: Parser) -> None:
+    below = _Commands(commands.add("database", "create or drop the database itself", common), "actions", "action")
+    below.add("create", "create it, if it does not exist", common)
+    below.add("setup", "create it, if it does not exist, and upgrade it", running)
+    drop = below.add("drop", "drop it, and everything in it", common)
+    reset = below.add("reset", "drop it, create it, and upgrade it", running)
+    for command in (drop, reset):
+        command.add_argument("-y", "--yes", action="store_true", help="do not ask")
+        command.add_argument("-f", "--force", action="store_true", help="although others are connected to it")
+
+
+def _add_settings(parser: Parser) -> None:
+    group = parser.add_argument_group("settings")
+    for name, metavar, does in (
+        ("--database", "URL", "the database"),
+        ("--source", "FOLDER", "the migrations (migrations)"),
+        ("--layout", "NAME", "how that folder is laid out (native)"),
+        ("--ledger", "TABLE", "the table that says what is applied (dbmigrate_ledger)"),
+        ("--schema", "NAME", "the schema of that table"),
+        ("--config", "FILE", "settings from there"),
+        ("--profile", "NAME", "settings of [profiles.NAME] on top"),
+        ("--env-file", "FILE", "variables that the environment does not have; needs python-dotenv"),
+    ):
+        group.add_argument(name, metavar=metavar, default=argparse.SUPPRESS, help=does)
+
+
+def _add_run(parser: Parser) -> None:
+    group = parser.add_argument_group("how to run")
+    group.add_argument(
+        "--allow",
+        metavar="FINDING",
+        action="append",
+        choices=(*FINDINGS, "none"),
+        default=argparse.SUPPRESS,
+        help=f"tolerate {', '.join(FINDINGS)}; may be said several times; 'none' is to tolerate nothing (Ahead)",
+    )
+    group.add_argument("--transaction", choices=("each", "all"), default=argparse.SUPPRESS, help="(each)")
+    for name, does in (
+        ("--acquire-timeout", "wait for another migrator without progress (60)"),
+        ("--lock-timeout", "a statement may wait for a lock (the database's own)"),
+        ("--statement-timeout", "a statement may take (the database's own)"),
+    ):
+        group.add_argument(name, type=float, metavar="SECONDS", default=argparse.SUPPRESS, help=does)

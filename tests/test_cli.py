@@ -1,0 +1,672 @@
+"""The command line, through real processes: in a pipe, on a terminal, with --json, interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from dbmigrate import FilesystemSource, Migrator
+from dbmigrate.cli.parser import make_parser
+from tests.terminal import Program
+
+if TYPE_CHECKING:
+    from tests.conftest import Database
+
+_URL: Final = "sqlite:///app.db"
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+#: Takes SQLite about a second.
+_SLOW: Final = (
+    "CREATE TABLE slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
+    "SELECT max(i) AS top FROM n;\n"
+)
+#: Says that it runs, and then does so until it is stopped.
+_ENDLESS: Final = """
+import time
+from pathlib import Path
+
+
+def upgrade(connection):
+    connection.exec_driver_sql("CREATE TABLE half (x TEXT)")
+    Path("running").touch()
+    time.sleep(60)
+"""
+
+
+def put(folder: Path, **scripts: str) -> None:
+    """Write migrations: `a_up` is the up script of a pair, `a_down` its way back, any other name a single file."""
+    (folder / "migrations").mkdir(exist_ok=True)
+    for name, script in scripts.items():
+        stem, _, way = name.rpartition("_")
+        file = f"{stem}.{way}.sql" if way in ("up", "down") else f"{name}.sql"
+        (folder / "migrations" / file.removeprefix("v")).write_text(script)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Program:
+    """A project with two migrations and a database of its own, as DATABASE_URL has it."""
+    put(
+        tmp_path,
+        v1_users_up="CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);",
+        v1_users_down="DROP TABLE users;",
+        v2_email_up="ALTER TABLE users ADD COLUMN email TEXT;\nINSERT INTO users (name) VALUES ('Ada');",
+        v2_email_down="DELETE FROM users;\nALTER TABLE users DROP COLUMN email;",
+    )
+    return Program(tmp_path, variables={"DATABASE_URL": _URL})
+
+
+# -- every command
+
+
+#: Words, whether everything is applied before, and the exit code.
+COMMANDS: Final[list[tuple[str, bool, int]]] = [
+    ("new next_step", False, 0),
+    ("status", True, 0),
+    ("status --check", True, 0),
+    ("status --check", False, 3),
+    ("plan", False, 0),
+    ("plan --check", False, 3),
+    ("plan --check", True, 0),
+    ("plan --sql", False, 0),
+    ("plan --to 1", False, 0),
+    ("verify", True, 0),
+    ("verify", False, 3),
+    ("wait --timeout 0.1", True, 0),
+    ("wait --timeout 0.1", False, 3),
+    ("history", True, 0),
+    ("history", False, 0),
+    ("upgrade", False, 0),
+    ("upgrade --to 1", False, 0),
+    ("upgrade --to 3", False, 1),
+    ("downgrade", True, 0),
+    ("downgrade", False, 1),
+    ("downgrade --steps 2", True, 0),
+    ("downgrade --to base", True, 0),
+    ("goto 1", True, 0),
+    ("redo --steps 2", True, 0),
+    ("resume", True, 1),
+    ("baseline 1 --reason earlier", False, 0),
+    ("baseline 1 --reason earlier", True, 1),
+    ("accept 1 --reason typo", True, 1),
+    ("resolve 1 --applied --reason looked", True, 1),
+    ("validate", False, 0),
+    ("database create", False, 0),
+    ("database drop --yes", True, 0),
+    ("database setup", False, 0),
+    ("database reset --yes", True, 0),
+    ("config", False, 0),
+    ("completions bash", False, 2),  # of `python -m dbmigrate` there are none
+]
+
+
+def test_every_command_is_tried() -> None:
+    """The table above has every command, and every action of `database`."""
+    parser = make_parser("dbmigrate", configured=True)
+    words = [f"{line} -".split() for line, *_ in COMMANDS]
+
+    assert {command for command, *_ in words} == set(parser.below)
+    assert {action for command, action, *_ in words if command == "database"} == set(parser.below["database"].below)
+
+
+@pytest.mark.parametrize(("line", "is_applied", "code"), COMMANDS)
+def test_a_command_in_a_pipe(line: str, code: int, shop: Program, *, is_applied: bool) -> None:
+    """Lines without control characters, errors on stderr; with --json one object on stdout and nothing besides."""
+    if is_applied:
+        Migrator(f"sqlite:///{shop.folder}/app.db", shop.folder / "migrations").upgrade()
+    again = replace(shop, folder=Path(shutil.copytree(shop.folder, shop.folder / "again")))
+
+    done = shop(*line.split())
+    found = again.json(*line.split(), code=code)
+
+    has_failed = code != 0 and "--check" not in line
+    assert done.returncode == code, done.stdout + done.stderr
+    assert _CONTROL.findall(done.stdout + done.stderr) == []
+    assert bool(done.stderr) == has_failed
+    assert done.stdout or has_failed
+    assert "Traceback" not in done.stderr
+    assert found["command"] == line.split(maxsplit=1)[0]
+    assert (found["error"] is not None) == has_failed
+    if has_failed:
+        assert found["error"]["message"] in done.stderr
+    else:
+        assert (found["result"] or {}).get("format", 1) == 1
+
+
+def test_what_commands_do(shop: Program) -> None:
+    """From an empty folder's database to current and back, as the API does."""
+    source = FilesystemSource(shop.folder / "migrations")
+    api = Migrator(f"sqlite:///{shop.folder}/app.db", source)
+
+    assert [s["migration"]["version"] for s in shop.json("plan")["result"]["steps"]] == ["1", "2"]
+    assert shop("upgrade", "--to", "1").stdout.splitlines()[0].startswith("applied  1_users  ")
+    assert [e.state for e in api.status().entries] == ["applied", "pending"]
+    report = shop.json("upgrade")["result"]
+    assert [o["step"]["migration"]["name"] for o in report["outcomes"]] == ["email"]
+    assert shop("downgrade").stdout.splitlines()[0].startswith("reverted  2_email  ")
+    assert shop("goto", "2").returncode == 0
+    lines = shop("redo", "--steps", "2").stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:4]] == [
+        ["reverted", "2_email"],
+        ["reverted", "1_users"],
+        ["applied", "1_users"],
+        ["applied", "2_email"],
+    ]
+    assert re.fullmatch(r"2 applied, 2 reverted in .*", lines[4])
+    assert shop("verify").stdout == "the database is current\n"
+    happened = shop.json("history")["result"]["records"]
+    assert [record["action"] for record in happened] == [record.action for record in api.history()]
+    assert [(r["version"], r["action"]) for r in happened][:4] == [("1", "up"), ("2", "up"), ("2", "down"), ("2", "up")]
+    assert re.search(
+        r"(?m)^1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  up +1_users +\d+ ms  \S+@\S+$", shop("history").stdout
+    )
+
+
+def test_a_printed_script_is_the_plan(shop: Program) -> None:
+    """It is on stdout as the API has it, and the client runs it."""
+    script = shop("plan", "--sql").stdout
+
+    assert script == Migrator(f"sqlite:///{shop.folder}/app.db", shop.folder / "migrations").plan().sql()
+    assert shop.json("plan", "--sql")["result"]["sql"] == script
+
+
+def test_records_of_a_person(shop: Program) -> None:
+    """baseline, accept and the reason for each."""
+    assert shop("baseline", "1", "--reason", "it was there").returncode == 0
+    put(shop.folder, v1_users_up="CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR);")
+    done = shop("upgrade")
+    assert (done.returncode, "Edited: 1_users: " in done.stderr) == (1, True)
+    assert 'next: python -m dbmigrate accept 1 --reason "..."' in done.stderr
+    assert shop("accept", "1", "--reason", "as it is").returncode == 0
+
+    records = shop.json("history")["result"]["records"]
+    assert [(r["action"], r["reason"]) for r in records] == [("baseline", "it was there"), ("accept", "as it is")]
+
+
+@pytest.mark.kinds("mariadb")
+def test_an_unfinished_step_is_resolved(database: Database, tmp_path: Path) -> None:
+    """What failed half-way is said with the commands that go on, and they do."""
+    put(tmp_path, v1_a="CREATE TABLE a (x INT);\nCREATE TABLE b (x INT), oops;")
+    shop = Program(tmp_path, variables={"DATABASE_URL": database.url.render_as_string(hide_password=False)})
+
+    first = shop("upgrade")
+    again = shop("upgrade")
+    put(tmp_path, v1_a="CREATE TABLE a (x INT);\nCREATE TABLE b (x INT);")
+    resumed = shop("resume")
+
+    assert (first.returncode, again.returncode) == (1, 1)
+    assert "migrations/1_a.sql:2:1" in first.stderr
+    assert "next: python -m dbmigrate status" in first.stderr
+    assert "next: python -m dbmigrate resume" in again.stderr
+    assert resumed.returncode == 0, resumed.stderr
+    assert shop("verify").returncode == 0
+
+
+# -- exit codes, errors
+
+
+def test_another_migrator_is_code_4(shop: Program) -> None:
+    """While another process holds the lock."""
+    engine = create_engine(f"sqlite:///{shop.folder}/app.db")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        found = shop.json("upgrade", "--acquire-timeout", "0.2", code=4)
+    engine.dispose()
+
+    assert found["error"]["type"] == "MigrationInProgress"
+    assert found["error"]["notes"] == ["next: python -m dbmigrate wait, or the same command again"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "required: COMMAND"),
+        (("staus",), "there is no command 'staus'; did you mean status?"),
+        (("database", "dorp"), "there is no command 'dorp'; did you mean drop?"),
+        (("upgrade", "--steps", "2"), "unrecognized arguments: --steps 2"),
+        (("upgrade", "--acq", "2"), "unrecognized arguments: --acq 2"),
+        (("downgrade", "--to", "1", "--steps", "2"), "not allowed with"),
+        (("resolve", "1", "--reason", "x"), "--applied"),
+        (("upgrade", "--allow", "Everything"), "invalid choice: 'Everything'"),
+        (("redo", "--steps", "-1"), "steps is a number of at least 1"),
+        (("upgrade", "--database", "oracle://x"), "'oracle'"),
+        (("upgrade", "--database", "nonsense"), "cannot be read"),
+        (("baseline", "1", "--reason", " "), "reason is a text that says why"),
+    ],
+)
+def test_wrong_usage_is_code_2(words: tuple[str, ...], said: str, shop: Program) -> None:
+    """It is said in words, and in the object as well."""
+    done = shop(*words)
+    found = json.loads(shop(*words, "--json").stdout)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (found["exit_code"], said in found["error"]["message"]) == (2, True)
+
+
+def test_a_target_that_is_not_there_suggests_near_ones(shop: Program) -> None:
+    """The beginning of a version is near it, and so is its name."""
+    put(shop.folder, v20261123101500_orders="CREATE TABLE orders (id INTEGER);")
+
+    for near in ("20261123", "orders", "20261123101501"):
+        done = shop("goto", near)
+        assert (done.returncode, "did you mean the version of 20261123101500_orders" in done.stderr) == (1, True)
+
+
+def test_a_failing_statement_is_shown(shop: Program) -> None:
+    """With its line, a caret, the state and what to do next."""
+    put(shop.folder, v3_bad="SELECT 1;\n  UPDATE users SET emial = 1;")
+
+    done = shop("upgrade")
+
+    assert done.returncode == 1
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["1_users", "2_email"]
+    assert done.stderr.splitlines()[:3] == [
+        "error: migrations/3_bad.sql:2:3: 3_bad up: statement 2 failed: no such column: emial",
+        "     2 |   UPDATE users SET emial = 1;",
+        "       |   ^",
+    ]
+    assert "nothing of it is left" in done.stderr
+    error = shop.json("upgrade", code=1)["error"]
+    assert (error["type"], error["line"], error["column"], error["statement"]) == ("MigrationFailed", 2, 3, 2)
+    assert (error["rolled_back"], error["report"]["type"]) == (True, "Report")
+
+
+def test_nobody_reads_it(shop: Program) -> None:
+    """A closed pipe ends no migration, and makes no noise."""
+    command = f"{sys.executable} -m dbmigrate upgrade | true; echo ${{PIPESTATUS[0]}}"
+
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=shop.folder,
+        env={**os.environ, **shop.variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert shop("verify").returncode == 0
+
+
+def test_any_encoding_will_do(shop: Program) -> None:
+    """What a stream cannot write is written as an escape."""
+    put(shop.folder, v3_größe="CREATE TABLE g (x TEXT);")
+
+    done = shop("upgrade", PYTHONIOENCODING="ascii")
+
+    assert done.returncode == 0, done.stderr
+    assert "applied  3_gr\\xf6\\xdfe" in done.stdout
+
+
+# -- on a terminal
+
+
+def test_on_a_terminal(shop: Program) -> None:
+    """One line a migration as it happens, in colours."""
+    written, code = shop.on_terminal("upgrade")
+
+    lines = written.split("\r\n")
+    assert code == 0
+    assert lines[0].startswith("\x1b[32mapplied\x1b[0m  1_users  ")
+    assert lines[1].startswith("\x1b[32mapplied\x1b[0m  2_email  ")
+    assert re.fullmatch(r"2 applied in \d+ ms", lines[2])
+    assert "\x1b[33mpending\x1b[0m" in shop.on_terminal("downgrade")[0] + shop.on_terminal("status")[0]
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"CI": "true"}, {"TERM": "dumb"}], ids=str)
+def test_colours_can_be_off(variables: dict[str, str], shop: Program) -> None:
+    """As https://no-color.org has it; in CI and on a dumb terminal there is no control character at all."""
+    put(shop.folder, v3_slow=_SLOW.format(count=2_000_000))
+
+    written, code = replace(shop, variables={**shop.variables, **variables}).on_terminal("upgrade")
+
+    assert code == 0
+    assert "\x1b[3" not in written
+    if "NO_COLOR" not in variables:
+        assert _CONTROL.findall(written.replace("\r\n", "\n")) == []
+
+
+def test_a_long_step_shows_how_far_it_is(shop: Program) -> None:
+    """Statement k of n and the time, in one line that is cleared in the end."""
+    put(shop.folder, v3_slow="CREATE TABLE first (x TEXT);\n" + _SLOW.format(count=6_000_000))
+
+    written, code = shop.on_terminal("upgrade")
+
+    assert code == 0
+    assert "\rrunning  3_slow up: statement 1 of 2 done, 0 s\x1b[K" in written
+    assert re.search(r"\r\x1b\[K\x1b\[32mapplied\x1b\[0m  3_slow  ", written)
+
+
+def test_a_person_is_asked_before_a_database_is_dropped(shop: Program) -> None:
+    """Only a yes will do; where nobody can be asked --yes has to be said."""
+    shop("upgrade")
+    file = shop.folder / "app.db"
+
+    written, code = shop.on_terminal("database", "drop", typed={"[y/N]": "n\n"})
+    assert (code, "nothing was dropped" in written, file.exists()) == (1, True, True)
+    done = shop("database", "drop")
+    assert (done.returncode, "say --yes" in done.stderr, file.exists()) == (1, True, True)
+    written, code = shop.on_terminal("database", "drop", typed={"[y/N]": "y\n"})
+    assert (code, "dropped sqlite:///app.db" in written, file.exists()) == (0, True, False)
+
+
+def test_a_database_is_made_and_made_anew(shop: Program) -> None:
+    """Setup and reset end with everything applied."""
+    made = shop.json("database", "setup")["result"]
+    again = shop.json("database", "setup")["result"]
+    anew = shop.json("database", "reset", "--yes")["result"]
+
+    assert (made["created"], made["dropped"], len(made["report"]["outcomes"])) == (True, False, 2)
+    assert (again["created"], again["dropped"], len(again["report"]["outcomes"])) == (False, False, 0)
+    assert (anew["created"], anew["dropped"], len(anew["report"]["outcomes"])) == (True, True, 2)
+    assert shop("verify").returncode == 0
+
+
+# -- interrupted
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_ends_it_at_a_safe_point(number: signal.Signals, code: int, shop: Program) -> None:
+    """The step is rolled back, what was committed is said, and so is the state of the step."""
+    (shop.folder / "migrations" / "3_endless.py").write_text(_ENDLESS)
+    process = shop.start("upgrade")
+    _until((shop.folder / "running").exists)
+
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+
+    assert process.returncode == code, said
+    assert f"interrupted by {number.name}; 2 steps of this call are committed; 3_endless up was rolled back" in said
+    status = Migrator(f"sqlite:///{shop.folder}/app.db", shop.folder / "migrations").status()
+    assert [entry.state for entry in status.entries] == ["applied", "applied", "pending"]
+
+
+@pytest.mark.kinds("postgresql")
+def test_a_signal_ends_a_statement(database: Database, tmp_path: Path) -> None:
+    """Where the driver lets go of a statement that runs, so does the command."""
+    put(tmp_path, v1_a="CREATE TABLE a (x INT);\nSELECT pg_sleep(60);")
+    shop = Program(tmp_path, variables={"DATABASE_URL": database.url.render_as_string(hide_password=False)})
+    process = shop.start("upgrade")
+    engine = create_engine(database.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        sleeping = text("SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'")
+        _until(lambda: bool(connection.execute(sleeping).scalar()))
+
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    engine.dispose()
+
+    assert process.returncode == 143, said
+    assert "1_a up was rolled back: nothing of it is left" in said
+    assert set(database.tables()) == {"dbmigrate_ledger", "dbmigrate_ledger_journal"}
+
+
+@pytest.mark.kinds("mariadb")
+def test_a_signal_leaves_an_unfinished_step(database: Database, tmp_path: Path) -> None:
+    """Where nothing can be rolled back it says so."""
+    put(tmp_path, v1_a="CREATE TABLE a (x INT);\nDO sleep(4);")
+    shop = Program(tmp_path, variables={"DATABASE_URL": database.url.render_as_string(hide_password=False)})
+    process = shop.start("upgrade", "--json")
+    engine = create_engine(database.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        running = text("SELECT count(*) FROM information_schema.processlist WHERE info = 'DO sleep(4)'")
+        _until(lambda: bool(connection.execute(running).scalar()))
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=30)
+        _until(lambda: not connection.execute(running).scalar())  # the server goes on without the client
+    engine.dispose()
+
+    assert process.returncode == 130
+    assert json.loads(told)["error"]["message"].endswith("1_a up is unfinished: see python -m dbmigrate status")
+
+
+def _until(is_so: object) -> None:
+    assert callable(is_so)
+    until = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+# -- new
+
+
+def names(shop: Program) -> list[str]:
+    """Return what is in the folder of migrations."""
+    return sorted(path.relative_to(shop.folder / "migrations").as_posix() for path in _files(shop))
+
+
+def _files(shop: Program) -> list[Path]:
+    return [path for path in (shop.folder / "migrations").rglob("*") if path.is_file()]
+
+
+def test_new_writes_each_form(tmp_path: Path) -> None:
+    """A pair, a folder, a single file, Python; what is printed is there, and is no migration until it is written."""
+    shop = Program(tmp_path, variables={"DATABASE_URL": _URL})
+
+    printed = [
+        shop("new", *words).stdout.split()
+        for words in (["add users"], ["Ünï-code!", "--directory"], ["only_up", "--up-only"], ["fill", "--python"])
+    ]
+
+    stems = [re.sub(r"\d{14}", "V", path) for paths in printed for path in paths]
+    assert stems == [
+        "migrations/V_add_users.up.sql",
+        "migrations/V_add_users.down.sql",
+        "migrations/V_Ünï-code/up.sql",
+        "migrations/V_Ünï-code/down.sql",
+        "migrations/V_only_up.sql",
+        "migrations/V_fill.py",
+    ]
+    assert sorted(f"migrations/{name}" for name in names(shop)) == sorted(path for paths in printed for path in paths)
+    done = shop("upgrade")
+    assert (done.returncode, done.stderr.count("there is no statement in it")) == (1, 3)
+
+
+def test_new_continues_in_the_style_of_the_others(shop: Program) -> None:
+    """Numbers are counted on, times go on, and either can be asked for."""
+    assert shop.json("new", "a")["result"]["version"] == "3"
+    put(shop.folder, v0009_b="SELECT 1;")
+    assert shop.json("new", "c")["result"]["version"] == "0010"
+    stamp = shop.json("new", "d", "--timestamp")["result"]["version"]
+    assert re.fullmatch(r"20\d{12}", stamp)
+    assert int(shop.json("new", "e")["result"]["version"]) > int(stamp)
+    assert re.fullmatch(r"20\d{12}", shop.json("new", "f", "--sequential")["result"]["version"])
+
+
+def test_new_versions_are_unique(tmp_path: Path) -> None:
+    """Sixteen processes at once: no two have the same, and each pair is whole."""
+    shop = Program(tmp_path, variables={"DATABASE_URL": _URL})
+
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda number: shop.json("new", f"step {number}")["result"], range(16)))
+
+    versions = [one["version"] for one in made]
+    assert len(set(versions)) == 16
+    assert names(shop) == sorted(Path(path).name for one in made for path in one["paths"])
+
+
+def test_new_takes_a_template(tmp_path: Path) -> None:
+    """From a folder that is configured; what it does not have is as ever, and dollars and percents stay."""
+    (tmp_path / "template").mkdir()
+    (tmp_path / "template" / "up.sql").write_text("-- {version} {name}: $$ 5% {other}\nSELECT 1;\n")
+    (tmp_path / "dbmigrate.toml").write_text('template = "template"\n')
+    shop = Program(tmp_path)
+
+    up, down = (tmp_path / path for path in shop("new", "add users").stdout.split())
+
+    assert re.fullmatch(r"-- \d{14} add_users: \$\$ 5% \{other\}\nSELECT 1;\n", up.read_text())
+    assert down.read_text().startswith("-- add_users: take back")
+
+
+@pytest.mark.parametrize("name", ["", " ", "../", "..."])
+def test_new_wants_a_name(name: str, shop: Program) -> None:
+    """Nothing is written without one, and nothing elsewhere."""
+    before = names(shop)
+
+    done = shop("new", name)
+
+    assert (done.returncode, "is no name for a migration" in done.stderr) == (2, True)
+    assert names(shop) == before
+
+
+def test_new_says_why_it_cannot_write(tmp_path: Path) -> None:
+    """A file where the folder should be, a template that is not there or no text, a source that is no folder."""
+    shop = Program(tmp_path)
+    (tmp_path / "migrations").touch()
+    (tmp_path / "template").mkdir()
+    (tmp_path / "template" / "up.sql").write_bytes(b"\xff")
+
+    for words, said in (
+        ((), "cannot be written: "),
+        (("--source", "db", "--template", "none"), "there is no folder none"),
+        (("--source", "db", "--template", "template"), "cannot be written: 'utf-8' codec"),
+    ):
+        done = shop("new", "x", *words)
+        assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+    (tmp_path / "dbmigrate.toml").write_text('source = { package = "pytest" }')
+    done = shop("new", "x")
+    assert (done.returncode, "the package pytest is installed" in done.stderr) == (2, True)
+
+
+# -- a project's own
+
+
+_BINARY: Final = """
+import sys
+from dbmigrate import Migrator
+from dbmigrate.cli import make_cli
+
+def factory():
+    print("made", file=sys.stderr)
+    return Migrator("sqlite:///own.db", "migrations", on_event=lambda event: print(event, file=sys.stderr))
+
+main = make_cli(factory)
+if __name__ == "__main__":
+    raise SystemExit(main())
+"""
+
+
+def test_a_projects_own_program(shop: Program) -> None:
+    """It has every command, and makes its Migrator only when it needs one, once."""
+    (shop.folder / "shop-migrate").write_text(_BINARY)
+    own = Program(shop.folder, (sys.executable, shop.folder / "shop-migrate"))
+
+    described = own("--help")
+    assert (described.returncode, described.stderr) == (0, "")
+    assert described.stdout.startswith("usage: shop-migrate ")
+    assert set(re.findall(r"(?m)^    (\w+)", described.stdout)) == set(make_parser("", configured=False).below)
+    assert "--profile" not in described.stdout
+    assert (own("goto").returncode, own("--version").stderr) == (2, "")
+
+    done = own("upgrade", "--transaction", "all")
+    assert done.returncode == 0
+    assert done.stderr.count("made\n") == 1
+    assert done.stderr.count("StepFinished(") == 2
+    assert (shop.folder / "own.db").exists()
+    assert not (shop.folder / "app.db").exists()
+    assert own("new", "x").stdout.startswith("migrations/3_x.up.sql\n")
+    rows = {row["name"]: (row["value"], row["origin"]) for row in own.json("config")["result"]["settings"]}
+    assert rows["database"] == ("sqlite:///own.db", "the application")
+    assert own("upgrade", "--database", _URL).returncode == 2
+
+
+def test_an_error_of_the_application_is_not_hidden(shop: Program) -> None:
+    """A MigrationError is printed as any other; what else a factory raises is the application's to see."""
+    (shop.folder / "own.py").write_text(_BINARY.replace('print("made", file=sys.stderr)', "raise KeyError('SETTING')"))
+    own = Program(shop.folder, (sys.executable, shop.folder / "own.py"))
+
+    done = own("status")
+
+    assert done.returncode == 1
+    assert "KeyError: 'SETTING'" in done.stderr
+
+
+# -- completion
+
+
+def test_a_shell_completes(shop: Program) -> None:
+    """A real bash, asked by a tabulator: commands, options, versions."""
+    program = Path(sys.executable).parent / "dbmigrate"
+    shell = Program(
+        shop.folder, ("bash", "--norc", "-i"), {**shop.variables, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    )
+
+    written, _ = shell.on_terminal(
+        typed={
+            "first> ": "source <(dbmigrate completions bash); PS1='sec''ond> '\n",
+            "second> ": "dbmigrate stat\t--che\t; echo $((40 + 2))\n",
+            "42": "dbmigrate upgrade --to \t\t",
+            "1  2": "2 && echo $((50 + 4)); exit\n",
+        },
+        PS1="first> ",
+    )
+
+    assert "dbmigrate status --check" in written
+    assert "1_users" in written
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("dbmigrate sta", ["status"]),
+        ("dbmigrate database ", ["create", "setup", "drop", "reset"]),
+        ("dbmigrate goto ", ["1", "2"]),
+        ("dbmigrate goto --allow Ahead ", ["1", "2"]),
+        ("dbmigrate upgrade --to 2", ["2"]),
+        ("dbmigrate upgrade --transaction ", ["each", "all"]),
+        ("dbmigrate downgrade --st", ["--statement-timeout", "--steps"]),
+        ("dbmigrate goto 1 ", []),
+        ("dbmigrate --database sqlite:///x accept ", ["1", "2"]),
+    ],
+)
+def test_words(line: str, words: list[str], shop: Program) -> None:
+    """What may stand at the end of a line; nothing where the source cannot be read."""
+    assert shop("completions", "words", "dbmigrate", "", "", COMP_LINE=line).stdout.split() == words
+    put(shop.folder, v1_again="SELECT 1;")
+    if words == ["1", "2"]:
+        assert shop("completions", "words", COMP_LINE=line).stdout.split() == []
+
+
+# -- what it costs
+
+
+def test_it_loads_only_what_it_uses(shop: Program) -> None:
+    """`status` loads nothing for other commands, for errors, for JSON or for shells, beyond what the library does."""
+    code = "import sys; {}; print(*sys.modules)"
+    loads = "import dbmigrate, dbmigrate.dialects.sqlite, argparse; dbmigrate.Migrator('sqlite:///app.db').status()"
+    runs = "from dbmigrate.cli import main; main(['status'])"
+    library, command = (
+        set(Program(shop.folder, (sys.executable, "-c", code.format(each)), shop.variables)().stdout.split())
+        for each in (loads, runs)
+    )
+
+    added = command - library
+    ours = {name for name in added if name.startswith("dbmigrate")}
+    assert ours == {
+        "dbmigrate.cli",
+        "dbmigrate.cli.commands",
+        "dbmigrate.cli.config",
+        "dbmigrate.cli.output",
+        "dbmigrate.cli.parser",
+    }
+    assert {name.partition(".")[0] for name in added - ours} & {
+        "json",
+        "difflib",
+        "tomllib",
+        "dotenv",
+        "getpass",
+    } == set()

@@ -1,0 +1,296 @@
+"""Where the settings of the command line come from, and what is wrong with them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from dbmigrate import Ahead, ConfigurationError, FilesystemSource, Missing, PackageSource, TableLedger
+from dbmigrate.cli import config
+from tests.terminal import Program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FILE: Final = """
+database = "sqlite:///from_file.db"
+source = "db"
+ledger = "our_ledger"
+allow = ["Ahead", "Missing"]
+acquire_timeout = 5
+
+[profiles.dev]
+ledger = "dev_ledger"
+
+[profiles.production]
+database = "sqlite:///${NAME}.db"
+transaction = "all"
+protected = true
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory in a project, with nothing in it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shown(options: dict[str, Any], environment: dict[str, str]) -> dict[str, tuple[Any, str]]:
+    """Return value and origin of each setting, as `config` shows them."""
+    rows = config.read(options, environment).shown()
+    return {row["name"]: (row["value"], row["origin"]) for row in rows}
+
+
+@pytest.mark.parametrize("name", ["dbmigrate.toml", "pyproject.toml"])
+def test_a_file(name: str, here: Path) -> None:
+    """Its settings become those of the Migrator, and what it does not say is as the API has it."""
+    inside = "[tool.dbmigrate]\n" + _FILE.replace("[profiles.", "[tool.dbmigrate.profiles.")
+    (here / name).write_text(_FILE if name == "dbmigrate.toml" else inside)
+
+    settings = config.read({}, {})
+    migrator = settings.migrator()
+
+    assert migrator.url.database == "from_file.db"
+    assert migrator.source == FilesystemSource("db")
+    assert migrator.ledger == TableLedger("our_ledger")
+    assert migrator.allow == {Ahead, Missing}
+    assert (migrator.acquire_timeout, migrator.lock_timeout, migrator.transaction) == (5, None, "each")
+    assert settings.warnings == ()
+    assert shown({}, {})["ledger"] == ("our_ledger", name)
+    assert shown({}, {})["lock_timeout"] == (None, "default")
+
+
+def test_precedence(here: Path) -> None:
+    """Options, then the profile, then DATABASE_URL, then the file, then what the API has."""
+    (here / "dbmigrate.toml").write_text(_FILE)
+    around = {"DATABASE_URL": "sqlite:///around.db", "NAME": "shop"}
+    asked = {"profile": "production"}
+
+    assert shown({}, {})["database"] == ("sqlite:///from_file.db", "dbmigrate.toml")
+    assert shown({}, around)["database"] == ("sqlite:///around.db", "DATABASE_URL")
+    place = "dbmigrate.toml [profiles.production]"
+    assert shown(asked, around)["database"] == ("sqlite:///shop.db", place)
+    assert shown({}, {**around, "DBMIGRATE_PROFILE": "production"})["database"] == ("sqlite:///shop.db", place)
+    assert shown({}, {**around, "DBMIGRATE_PROFILE": "production"})["transaction"] == ("all", place)
+    assert shown({"profile": "dev"}, {**around, "DBMIGRATE_PROFILE": "production"})["ledger"][0] == "dev_ledger"
+    assert shown({"profile": "dev"}, around)["database"] == ("sqlite:///around.db", "DATABASE_URL")
+    assert shown({**asked, "database": "sqlite:///x.db"}, around)["database"] == ("sqlite:///x.db", "--database")
+    assert shown({}, {"DATABASE_URL": ""})["database"] == ("sqlite:///from_file.db", "dbmigrate.toml")
+
+
+def test_the_nearest_file_upwards(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its paths count from its own folder; a pyproject.toml that says nothing of dbmigrate is passed over."""
+    (here / "dbmigrate.toml").write_text('database = "sqlite:///app.db"\ntemplate = "t"\n')
+    below = here / "src" / "shop"
+    below.mkdir(parents=True)
+    (here / "src" / "pyproject.toml").write_text("[tool.ruff]\nline-length = 120\n")
+    monkeypatch.chdir(below)
+
+    settings = config.read({}, {})
+
+    assert settings.migrator().source == FilesystemSource("../../migrations")
+    assert settings.path("template") == "../../t"
+    assert settings.url.database == str(here / "app.db")
+    assert config.read({"source": "mine", "database": "sqlite:///x.db"}, {}).migrator().source == FilesystemSource(
+        "mine"
+    )
+    assert config.read({"database": "sqlite:///x.db"}, {}).url.database == "x.db"
+    assert config.read({}, {"DATABASE_URL": "sqlite:///x.db"}).url.database == "x.db"
+
+
+def test_a_file_that_is_named(here: Path) -> None:
+    """Wherever it is."""
+    (here / "etc").mkdir()
+    (here / "etc" / "shop.toml").write_text('source = "m"\n')
+    (here / "dbmigrate.toml").write_text('source = "other"\n')
+
+    assert config.read({"config": "etc/shop.toml"}, {}).source == FilesystemSource("etc/m")
+
+
+def test_a_package(here: Path) -> None:
+    """As a table with its name."""
+    (here / "dbmigrate.toml").write_text('source = { package = "shop", path = "sql" }\n')
+    assert config.read({}, {}).source == PackageSource("shop", "sql")
+    (here / "dbmigrate.toml").write_text('source = { package = "shop" }\nschema = "ops"\n')
+    settings = config.read({"database": "postgresql://h/d"}, {})
+    assert settings.source == PackageSource("shop", "migrations")
+    assert settings.migrator().ledger == TableLedger("dbmigrate_ledger", "ops")
+
+
+def test_a_variable_is_wanted_only_where_it_is_used(here: Path) -> None:
+    """To write a migration nobody needs a database; what is missing is named with its place."""
+    (here / "dbmigrate.toml").write_text('database = "postgresql://${USER_NAME}:${SECRET}@h/d"\nsource = "${DIR}"\n')
+
+    settings = config.read({}, {"DIR": "db", "SECRET": ""})
+
+    assert settings.source == FilesystemSource("db")
+    wanted = "dbmigrate.toml: database wants USER_NAME, SECRET, which is not set or empty in the environment"
+    with pytest.raises(ConfigurationError, match=wanted):
+        _ = settings.url
+    assert {row["name"]: row["origin"] for row in settings.shown()}["database"] == wanted
+    assert config.read({}, {"USER_NAME": "u", "SECRET": "p"}).url.password == "p"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("databse = 'x'", "dbmigrate.toml: there is no setting 'databse'; did you mean database?"),
+        ("colour = 'x'", "dbmigrate.toml: there is no setting 'colour'"),
+        (
+            "[profiles.dev]\nsauce = 'x'",
+            r"dbmigrate.toml \[profiles.dev\]: there is no setting 'sauce'; did you mean source",
+        ),
+        ("profiles = 1", "profiles are tables"),
+        ("source = 1", "source is the path of a folder, or .*, not int"),
+        ("source = { packge = 'x' }", "dbmigrate.toml: source is the path of a folder, or"),
+        ("ledger = 1", "ledger is a text, not int"),
+        ("allow = 'Ahead'", "allow is a list of the names of findings, not str"),
+        ("allow = ['Anything']", "allow: 'Anything' is not one of Ahead, Edited, Missing, OutOfOrder"),
+        ("acquire_timeout = true", "acquire_timeout is a number of seconds, not bool"),
+        ("acquire_timeout = -1", "acquire_timeout is a number of seconds, not -1"),
+        ("protected = 1", "protected is true or false, not int"),
+        ("transaction = 'some'", "transaction is 'each' or 'all'"),
+        ("layout = 'flyway'", "there is no layout 'flyway'"),
+        ("database = ", "dbmigrate.toml: Invalid value"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, said: str, here: Path) -> None:
+    """With its place, and with what was meant."""
+    (here / "dbmigrate.toml").write_text(text + "\n")
+
+    with pytest.raises(ConfigurationError, match=said):
+        _ = config.read({"database": "sqlite:///x.db"} if "database" not in text else {}, {}).migrator().source.load()
+
+
+def test_a_profile_that_is_not_there(here: Path) -> None:
+    """Is an error with the ones that are."""
+    with pytest.raises(
+        ConfigurationError, match=r"no profile 'production' for there is no dbmigrate\.toml; there is none"
+    ):
+        config.read({"profile": "production"}, {})
+    (here / "dbmigrate.toml").write_text(_FILE)
+    with pytest.raises(
+        ConfigurationError, match=r"'prodution' in dbmigrate\.toml; did you mean production.; there are: dev"
+    ):
+        config.read({}, {"DBMIGRATE_PROFILE": "prodution"})
+
+
+def test_files_that_cannot_be_used(here: Path) -> None:
+    """Two in one folder, one that is not there, one without our table."""
+    (here / "pyproject.toml").write_text("[tool.dbmigrate]\n")
+    (here / "dbmigrate.toml").write_text("")
+    with pytest.raises(ConfigurationError, match=r"there are settings in .*dbmigrate.toml and in .*pyproject.toml"):
+        config.read({}, {})
+    with pytest.raises(ConfigurationError, match=r"missing\.toml: cannot be read"):
+        config.read({"config": "missing.toml"}, {})
+    (here / "pyproject.toml").write_text("[tool.other]\n")
+    with pytest.raises(ConfigurationError, match=r"pyproject.toml: there is no \[tool.dbmigrate\] in it"):
+        config.read({"config": "pyproject.toml"}, {})
+
+
+def test_a_password_in_the_file_is_warned_of(here: Path) -> None:
+    """Also beside a variable; not in the environment, where it belongs."""
+    path = here / "dbmigrate.toml"
+    path.write_text('database = "postgresql://u:hunter2@h/d"\n')
+    assert config.read({}, {}).warnings == (
+        "dbmigrate.toml: there is a password in it: write ${NAME}, and set that where it runs",
+    )
+    path.write_text('database = "postgresql://u:x${REST}@h/d"\n')
+    assert len(config.read({}, {}).warnings) == 1
+    for text in ("postgresql://u:${PW}@h/d", "postgresql://u@h/d", "sqlite:///a:b@c.db", "postgresql://h/d?x=a:b@c"):
+        path.write_text(f'database = "{text}"\n')
+        assert config.read({}, {}).warnings == (), text
+    assert config.read({}, {"DATABASE_URL": "postgresql://u:hunter2@h/d"}).warnings == ()
+
+
+# -- through a process
+
+
+@pytest.fixture
+def shop(here: Path) -> Program:
+    """A project with a file and a migration."""
+    (here / "dbmigrate.toml").write_text(_FILE)
+    (here / "db").mkdir()
+    (here / "db" / "1_a.sql").write_text("CREATE TABLE a (x TEXT);")
+    return Program(here)
+
+
+def test_config_tells_no_secret(shop: Program) -> None:
+    """Where each value comes from, and the password of none."""
+    url = "postgresql://ana:s3ntinel@h/d?sslpassword=s3ntinel&application_name=shop"
+    for done in (shop("config", DATABASE_URL=url), shop("config", "--json", DATABASE_URL=url)):
+        assert done.returncode == 0
+        assert "s3ntinel" not in done.stdout + done.stderr
+        assert "postgresql://ana:***@h/d?" in done.stdout
+    assert "DATABASE_URL" in shop("config", DATABASE_URL=url).stdout
+
+
+def test_a_warning_goes_to_stderr(shop: Program) -> None:
+    """So that --json stays one object."""
+    (shop.folder / "dbmigrate.toml").write_text('database = "mysql+pymysql://u:hunter2@localhost:1/d"\nsource = "db"\n')
+
+    done = shop("config", "--json")
+
+    assert done.returncode == 0
+    assert (
+        done.stderr == "warning: dbmigrate.toml: there is a password in it: write ${NAME}, and set that where it runs\n"
+    )
+    assert done.stdout.startswith("{")
+
+
+def test_a_protected_database_is_not_dropped(shop: Program) -> None:
+    """Nor reset, whatever else is said; in another profile it may be."""
+    production = {"DBMIGRATE_PROFILE": "production", "NAME": "shop"}
+    assert shop("upgrade", **production).returncode == 0
+
+    for action in ("drop", "reset"):
+        done = shop("database", action, "--yes", "--force", **production)
+        assert (done.returncode, "is protected by dbmigrate.toml [profiles.production]" in done.stderr) == (2, True)
+    assert (shop.folder / "shop.db").exists()
+    assert shop("database", "drop", "--yes", "--database", "sqlite:///shop.db").returncode == 0
+
+
+def test_a_file_of_variables(shop: Program) -> None:
+    """Read with python-dotenv; what the environment has counts more; without the package an error says so."""
+    (shop.folder / "prod.env").write_text("NAME=from_env_file\n")
+    words = ("config", "--profile", "production", "--env-file", "prod.env")
+
+    def database(program: Program, **variables: str) -> str:
+        rows = replace(program, variables=variables).json(*words)["result"]["settings"]
+        return str(next(row["value"] for row in rows if row["name"] == "database"))
+
+    assert database(shop) == "sqlite:///from_env_file.db"
+    assert database(shop, NAME="mine") == "sqlite:///mine.db"
+    assert "there is no file prod.emv" in shop("config", "--env-file", "prod.emv").stderr
+    hidden = "import sys; sys.modules['dotenv'] = None; from dbmigrate.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden, *words], cwd=shop.folder, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "--env-file needs the package python-dotenv" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql", "mysql", "mariadb"])
+def test_validate_needs_no_database(dialect: str, shop: Program) -> None:
+    """Only its kind: everything that is wrong with any file, also with a way back."""
+    (shop.folder / "db" / "2_b.up.sql").write_text("CREATE TABLE b (x TEXT);")
+    (shop.folder / "db" / "2_b.down.sql").write_text("DROP TABLE b; COMMIT;")
+    (shop.folder / "db" / "3_c.py").write_text("def upgrade(")
+    words = ("validate", "--dialect", dialect)
+
+    done = shop(*words, "--profile", "production")
+    assert done.returncode == 1
+    assert "db/2_b.down.sql:1: " in done.stderr
+    assert "db/3_c.py" in done.stderr
+    (shop.folder / "db" / "2_b.down.sql").write_text("DROP TABLE b;")
+    (shop.folder / "db" / "3_c.py").unlink()
+    assert shop(*words).stdout == "2 migrations, nothing wrong with their files\n"
+    assert len(shop.json(*words)["result"]["migrations"]) == 2
+    (shop.folder / "dbmigrate.toml").write_text('source = "db"\n')
+    assert "Say --dialect NAME" in shop("validate").stderr
+    assert "does not know" in shop("validate", "--dialect", "oracle").stderr
+    assert shop("validate", "--database", f"{dialect}:///x").returncode == 0
