@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, MissingGreenlet, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from dbmigrate.dialects import is_async
+from dbmigrate.dialects import Dialect, is_async
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, MigrationError
 from dbmigrate.run import PATIENCE, Run, wait_for, writing
@@ -51,7 +51,7 @@ def engine_of(database: URL | Engine | Connection) -> Generator[Engine | Connect
             f"no driver for this URL is installed ({error}): install one, or name another as in postgresql+psycopg://"
         ) from error
     except Exception as error:  # what SQLAlchemy cannot read in the query of a URL comes out as anything
-        _hide_secrets(error, database)
+        hide_secrets(error, database)
         raise ConfigurationError(f"this URL cannot be used: {error}. Nothing was run") from error
     if engine is None:
         raise ConfigurationError(_ASYNC)
@@ -74,10 +74,7 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
     except MissingGreenlet as error:
         raise ConfigurationError(_ASYNC) from error
     except Exception as error:  # drivers, pools and hooks raise anything
-        _hide_secrets(error, url)
-        text = run.dialect.message(error) if isinstance(error, DBAPIError) else error
-        place = url.set(password=None, query={}).render_as_string()
-        raise ConfigurationError(f"cannot connect to {place}: {text}. {run.done}") from error
+        raise ConfigurationError(f"{unreachable(error, url, run.dialect)}. {run.done}") from error
     with opened as connection:
         run.connection, run.lost = connection, False
         if run.dialect.waits:
@@ -98,9 +95,16 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
         try:
             yield connection
         except DBAPIError as error:
-            _hide_secrets(error, url)
+            hide_secrets(error, url)
             reason = f"the database failed between steps: {run.dialect.message(error)}. status() tells what is applied"
             raise MigrationError(reason) from error
+
+
+def unreachable(error: Exception, url: URL, dialect: Dialect) -> str:
+    """Return where there is no connection to be had, and why. Takes the secrets of the URL out of the error."""
+    hide_secrets(error, url)
+    text = dialect.message(error) if isinstance(error, DBAPIError) else error
+    return f"cannot connect to {url.set(query={}).render_as_string()}: {text}"
 
 
 def _try_out(connection: Connection, run: Run) -> None:
@@ -108,14 +112,14 @@ def _try_out(connection: Connection, run: Run) -> None:
     try:
         send(connection, "SELECT 1").close()
     except SQLAlchemyError as error:
-        _hide_secrets(error, connection.engine.url)
+        hide_secrets(error, connection.engine.url)
         reason = run.dialect.message(error) if isinstance(error, DBAPIError) else str(error)
         raise ConfigurationError(
             f"the transaction of this Connection cannot be used any more ({reason}): roll it back. Nothing was run"
         ) from error
 
 
-def _hide_secrets(error: BaseException, url: URL) -> None:
+def hide_secrets(error: BaseException, url: URL) -> None:
     """Take the secrets of a URL out of an error and all that it stands on: their text, and whatever they carry."""
     hidden = [values for key, values in url.query.items() if _SECRET.search(key)]
     plain = {str(url.password or ""), *(v for vs in hidden for v in ([vs] if isinstance(vs, str) else vs))} - {""}

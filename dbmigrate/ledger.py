@@ -220,9 +220,7 @@ class TableLedger:
 
     def name(self, dialect: Dialect, suffix: str = "") -> str:
         """Return the name of the table, or of the one beside it, quoted and with its schema."""
-        quote = dialect.quote
-        parts = (part for part in (self.schema, self.table + suffix) if part is not None)
-        return ".".join(quote + part.replace(quote, quote * 2) + quote for part in parts)
+        return ".".join(dialect.quoted(part) for part in (self.schema, self.table + suffix) if part is not None)
 
     def _name(self, connection: Connection, suffix: str = "") -> str:
         return self.name(self._dialect(connection), suffix)

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dbmigrate import (
@@ -29,6 +30,9 @@ from dbmigrate import (
     python_migration,
     sql_migration,
 )
+from dbmigrate import database as managed
+from dbmigrate.dialects import dialect_for
+from dbmigrate.dialects.base import send
 from tests import servers
 
 if TYPE_CHECKING:
@@ -203,6 +207,52 @@ def test_a_migration_that_fails(
         Migrator(url, source).verify()
 
     assert WORD not in str(database.dump())
+
+
+def _refused(database: Database, url: sqlalchemy.URL) -> sqlalchemy.URL:
+    """Return the URL of a database that the server will not drop or create."""
+    return url if database.kind == "postgresql" else url.set(database="x" * 70)
+
+
+@pytest.mark.every_driver
+@servers_only
+@everywhere
+def test_databases_that_are_not_created_or_dropped(
+    database: Database, url: sqlalchemy.URL, place: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong password, an unknown host; and what the server refuses over a connection with the right one."""
+    right = place(_refused(database, url), PASSWORD)
+    wrong = [place(url, f"{WORD} {PASSWORD}"), right.set(host="nowhere.invalid"), place(url, UNSENDABLE)]
+    for address in wrong:
+        for given in _databases(address.set(username="nobody_there") if address is wrong[2] else address):
+            with hidden(ConfigurationError, caplog, "cannot connect to"):
+                managed.create(given)
+    with database.connect():  # which keeps PostgreSQL from dropping it
+        for given in _databases(right):
+            with hidden(ConfigurationError, caplog, "Nothing was changed") as caught:
+                managed.drop(given)
+            assert caught.value.__cause__ is not None
+
+
+@servers_only
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_a_server_quotes_of_a_database(
+    database: Database, url: sqlalchemy.URL, wrapped: bool, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """A statement with the password in it, however unlikely."""
+
+    def quote_it(_: object, connection: sqlalchemy.Connection, __: str) -> bool:
+        try:
+            send(connection, f"SELECT '{PASSWORD}' nonsense nonsense")
+        except DBAPIError as error:
+            if wrapped:
+                raise ConfigurationError("no") from error
+            raise
+        return True
+
+    monkeypatch.setattr(type(dialect_for(url)), "create_database", quote_it)
+    with hidden(ConfigurationError, caplog):
+        managed.create(url)
 
 
 @servers_only

@@ -147,7 +147,7 @@ def wait(call: Call) -> Answer:
 def history(call: Call) -> Answer:
     """Show the ledger."""
     records = call.migrator.history()
-    rows = []
+    rows = list[Sequence[str]]()
     for r in records:
         ended = r.finished_at or r.started_at
         took = duration((r.finished_at - r.started_at).total_seconds()) if r.finished_at and r.started_at else ""

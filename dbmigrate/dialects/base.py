@@ -11,6 +11,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import DBAPIError
+
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.scanner import DOUBLE, STANDARD, Grammar
 from dbmigrate.script import PLAIN, Traits
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import CursorResult
     from sqlalchemy.engine import URL, Connection
-    from sqlalchemy.exc import DBAPIError
 
     from dbmigrate.dialects.client import Client
     from dbmigrate.scanner import Statement
@@ -47,6 +48,17 @@ def send(connection: Connection, sql: str) -> CursorResult[Any]:
     Without `no_parameters` drivers read `%` in it: psycopg turns 'a%b' into something else and reports nothing.
     """
     return connection.exec_driver_sql(sql, execution_options=AS_WRITTEN)
+
+
+def send_unless(connection: Connection, sql: str, is_why: Callable[[DBAPIError], bool]) -> bool:
+    """Send SQL as it is written. False: it failed, and the error is one that tells why it need not, or cannot yet."""
+    try:
+        send(connection, sql)
+    except DBAPIError as error:
+        if is_why(error):
+            return False
+        raise
+    return True
 
 
 def beside_places(connection: Connection, name: str) -> str:
@@ -102,6 +114,10 @@ class Dialect:
         """What it is like over a connection of our own (see borrowed.py)."""
         return self
 
+    def quoted(self, name: str) -> str:
+        """Return a name as an identifier, for SQL that is sent as it is written."""
+        return self.quote + name.replace(self.quote, self.quote * 2) + self.quote
+
     def traits(self, statement: Statement) -> Traits:  # noqa: ARG002
         """Return what a statement does to its transaction and session, judged by its text alone."""
         return PLAIN
@@ -116,6 +132,33 @@ class Dialect:
 
     def vanishes(self, url: URL) -> bool:  # noqa: ARG002
         """Tell whether the database would end with the engine that is made for one call."""
+        return False
+
+    def manage(self, url: URL) -> tuple[str, Sequence[URL]]:
+        """Return the database that a URL names, and what to connect to instead so that it can be created or dropped.
+
+        The first that can be reached serves. Raises ConfigurationError where the name cannot be meant.
+        """
+        raise ConfigurationError(f"dbmigrate cannot create or drop databases of {url.get_backend_name()}: do it there")
+
+    def is_system(self, name: str) -> bool:  # noqa: ARG002
+        """Tell a database that comes with the server, and is never dropped."""
+        return False
+
+    def has_database(self, connection: Connection, name: str) -> bool:
+        """Tell whether there is such a database."""
+        raise NotImplementedError
+
+    def create_database(self, connection: Connection, name: str) -> bool:
+        """Create a database. False: there is one."""
+        raise NotImplementedError
+
+    def drop_database(self, connection: Connection, name: str, *, force: bool) -> bool:
+        """Drop a database, with `force` even where others are at work in it. False: there is none."""
+        raise NotImplementedError
+
+    def is_refusal(self, error: DBAPIError) -> bool:  # noqa: ARG002
+        """Tell whether the server refused to create or drop a database, and has changed nothing."""
         return False
 
     def is_disposable(self, connection: Connection) -> bool:  # noqa: ARG002

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.dialects.base import Dialect, rows, scalar, send
+from dbmigrate.dialects.base import Dialect, rows, scalar, send, send_unless
 from dbmigrate.dialects.client import MariaDB
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.errors import ConfigurationError
@@ -25,7 +25,7 @@ from dbmigrate.script import PLAIN, Traits
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import URL, Connection
 
     from dbmigrate.scanner import Statement
 
@@ -67,6 +67,10 @@ _STRANGE_MODES = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES")
 #: Modes of which ANSI_QUOTES is a part.
 _COMBINED_MODES = ("ANSI", "ORACLE", "MSSQL", "DB2", "MAXDB", "POSTGRESQL")
 _MODE_NUMBER = re.compile(r"SQL_MODE\W{0,9}\d")
+_SYSTEM = ("mysql", "information_schema", "performance_schema", "sys")
+#: What CREATE DATABASE and DROP DATABASE say when they have done nothing: rights, names, a server that is read-only.
+_REFUSALS = {1044, 1045, 1049, 1059, 1064, 1102, 1142, 1227, 1290, 1792, 1836, 4166}
+_DROP_WAIT = 5  # seconds, as PostgreSQL
 _AT_LINE = re.compile(r"at line (\d+)\)?\Z")
 
 
@@ -130,6 +134,40 @@ class MySQL(Dialect):
         whole = first == "TRUNCATE" or (what in _WHOLE and not (replaced and what in ("TABLE", "SEQUENCE")))
         return _DDL if whole and not several else _PARTIAL
 
+    def manage(self, url: URL) -> tuple[str, Sequence[URL]]:
+        """Connect to no database."""
+        return str(url.database), [url.set(database="")]
+
+    def is_system(self, name: str) -> bool:
+        """Tell what comes with the server, in capitals too: whether they matter is its own affair."""
+        return name.lower() in _SYSTEM
+
+    def has_database(self, connection: Connection, name: str) -> bool:
+        """Go into it: lists leave out what this user may not see, and an error tells that from what is not there."""
+        return send_unless(connection, f"USE {self.quoted(name)}", lambda error: _code(error) == 1049)  # noqa: PLR2004
+
+    def create_database(self, connection: Connection, name: str) -> bool:
+        """Create it."""
+        return send_unless(connection, f"CREATE DATABASE {self.quoted(name)}", lambda error: _code(error) == 1007)  # noqa: PLR2004
+
+    def drop_database(self, connection: Connection, name: str, *, force: bool) -> bool:  # noqa: ARG002
+        """Drop it. Sessions are not in the way, with force or without; the locks of their transactions are."""
+        send(connection, f"SET SESSION lock_wait_timeout = {_DROP_WAIT}")
+        try:
+            return send_unless(connection, f"DROP DATABASE {self.quoted(name)}", lambda error: _code(error) == 1008)  # noqa: PLR2004
+        except DBAPIError as error:
+            if _code(error) != 1205:  # noqa: PLR2004
+                raise
+            raise ConfigurationError(
+                f"the database {name!r} was not dropped: others hold locks on tables of it, and did not give them up "
+                f"within {_DROP_WAIT} s ({self.message(error)}). End their transactions (SHOW PROCESSLIST, KILL): "
+                "force does not do that here. Nothing was changed"
+            ) from error
+
+    def is_refusal(self, error: DBAPIError) -> bool:
+        """Go by the code."""
+        return _code(error) in _REFUSALS
+
     def check(self, connection: Connection) -> None:
         """Refuse a cluster, and a mode in which quotes mean something else."""
         mode = str(scalar(connection, "SELECT @@sql_mode"))
@@ -171,8 +209,7 @@ class MySQL(Dialect):
     def settings(self, connection: Connection) -> Sequence[str]:
         """Be in this connection's database and mode, read UTF-8, and commit what is in no transaction."""
         name, mode = rows(connection, "SELECT DATABASE(), @@sql_mode")[0]
-        home = "`" + str(name).replace("`", "``") + "`"
-        return (f"USE {home}", "SET NAMES utf8mb4", f"SET sql_mode = '{mode}'", "SET autocommit = 1")
+        return (f"USE {self.quoted(str(name))}", "SET NAMES utf8mb4", f"SET sql_mode = '{mode}'", "SET autocommit = 1")
 
     def home(self, connection: Connection, table: str) -> str | None:  # noqa: ARG002
         """Return the database that the connection is in."""

@@ -12,8 +12,9 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.dialects.base import Dialect, rows, scalar, send
+from dbmigrate.dialects.base import Dialect, rows, scalar, send, send_unless
 from dbmigrate.dialects.client import Psql
 from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
 from dbmigrate.errors import ConfigurationError
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from contextlib import AbstractContextManager
 
-    from sqlalchemy.engine import Connection
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.engine import URL, Connection
 
     from dbmigrate.scanner import Statement
 
@@ -52,6 +52,9 @@ _ENCODING = Traits(
     refused="scripts are sent as UTF-8, and another client encoding would garble them: write UTF8, or leave it out"
 )
 _TOUCHY = re.compile(r"\b(?:pg_advisory_unlock|(?:set_config|standard_conforming_strings|pg_temp)\b)", re.IGNORECASE)
+_LONGEST = 63  # bytes of a name; the server cuts the rest off, and means another database then
+#: Classes of SQLSTATE in which CREATE DATABASE and DROP DATABASE have done nothing.
+_REFUSALS = {"0A", "22", "25", "28", "42", "55"}
 _LOCK_SQL = "(('x' || '{key}')::bit(64)::bigint)"
 
 
@@ -90,6 +93,51 @@ class PostgreSQL(Dialect):
         if first in ("CLUSTER", "CHECKPOINT"):
             return Traits(atomic=False)
         return _LOST if first in ("LISTEN", "DECLARE", "LOAD", "DEALLOCATE", "UNLISTEN") else PLAIN
+
+    def manage(self, url: URL) -> tuple[str, Sequence[URL]]:
+        """Go through `postgres`, which is there for that, or `template1`, which always is."""
+        name = str(url.database)
+        if len(name.encode()) > _LONGEST:
+            raise ConfigurationError(
+                f"the name {name!r} is longer than {_LONGEST} bytes, and PostgreSQL would cut it: choose a shorter one"
+            )
+        return name, [url.set(database=other) for other in ("postgres", "template1")]
+
+    def is_system(self, name: str) -> bool:
+        """Tell what initdb makes."""
+        return name in ("postgres", "template0", "template1")
+
+    def has_database(self, connection: Connection, name: str) -> bool:
+        """Look into pg_database, which everybody may read."""
+        sql = text("SELECT count(*) FROM pg_catalog.pg_database WHERE datname = :name")
+        return bool(connection.execute(sql, {"name": name}).scalar_one())
+
+    def create_database(self, connection: Connection, name: str) -> bool:
+        """Create it; duplicate_database says that it is there, and so does unique_violation where two do so at once."""
+        return send_unless(
+            connection, f"CREATE DATABASE {self.quoted(name)}", lambda error: _state(error) in ("42P04", "23505")
+        )
+
+    def drop_database(self, connection: Connection, name: str, *, force: bool) -> bool:
+        """Drop it; the server waits for 5 s for sessions that are about to end."""
+        if force and (connection.dialect.server_version_info or ()) < (13,):
+            raise ConfigurationError("force needs PostgreSQL 13: end the sessions on the database, and drop it without")
+        sql = f"DROP DATABASE {self.quoted(name)}{' WITH (FORCE)' if force else ''}"
+        try:
+            return send_unless(connection, sql, lambda error: _state(error) == "3D000")
+        except DBAPIError as error:
+            if _state(error) != "55006" or force:
+                raise
+            sessions = text("SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = :name")
+            count = connection.execute(sessions, {"name": name}).scalar_one()
+            raise ConfigurationError(
+                f"the database {name!r} is in use, and was not dropped: {self.message(error)}. Sessions on it now: "
+                f"{count}. End them, or pass force=True, which does. Nothing was changed"
+            ) from error
+
+    def is_refusal(self, error: DBAPIError) -> bool:
+        """Go by the class of the SQLSTATE: not by one that says that something broke, or was stopped, half-way."""
+        return (_state(error) or "")[:2] in _REFUSALS
 
     def is_shared(self, connection: Connection) -> bool:
         """Ask the driver, where it knows; what a hook set without COMMIT would be gone with the first rollback."""

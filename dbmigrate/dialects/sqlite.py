@@ -9,29 +9,34 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, contextmanager, nullcontext, suppress
+import stat
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
-from dbmigrate.dialects.base import Dialect, StepError, rows, scalar, send
+from dbmigrate.dialects.base import Dialect, StepError, rows, scalar, send, send_unless
 from dbmigrate.dialects.client import Sqlite3
 from dbmigrate.dialects.sqlite_grammar import SQLITE
-from dbmigrate.errors import ConfigurationError
+from dbmigrate.errors import ConfigurationError, MigrationError
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
-    from pathlib import Path
 
     from sqlalchemy.engine import URL, Connection
+    from sqlalchemy.exc import DBAPIError
 
     from dbmigrate.scanner import Statement
 
 _BUSY, _LOCKED = 5, 6  # sqlite.org/rescode.html; extended codes keep them in the low byte
+#: What SQLite keeps beside a file, and the lock that dbmigrate does (see lock_beside).
+_COMPANIONS = ("-wal", "-shm", "-journal", "-dbmigrate")
+_DROP_WAIT = 1.0  # seconds
 _OFF, _ON = {"OFF", "0", "FALSE", "NO"}, {"ON", "1", "TRUE", "YES"}
 _NEEDS_NO_TRANSACTION = (
     "cannot run in a transaction, and on SQLite every migration runs in one in this version of dbmigrate: run it by "
@@ -98,6 +103,69 @@ class SQLite(Dialect):
         """Tell a database in memory; a path with the same words in it is none."""
         return not _file(url)
 
+    def manage(self, url: URL) -> tuple[str, Sequence[URL]]:
+        """Take the file itself, behind all links; a database in memory will do as a connection."""
+        query = _query(url)
+        if self.vanishes(url):
+            raise ConfigurationError(
+                "a database in memory is there while it is open, and is neither created nor dropped"
+            )
+        if query.get("mode") == "ro":
+            raise ConfigurationError("the URL has mode=ro, so nothing is to be created or dropped: leave it out")
+        if str(url.database).startswith("file:") and str(query.get("uri")).lower() not in ("true", "1", "yes", "on"):
+            raise ConfigurationError(
+                "without uri=true what begins with file: is a name like any other: add it, or a path"
+            )
+        return os.path.realpath(_file(url)), [url.set(database="", query={})]
+
+    def has_database(self, connection: Connection, name: str) -> bool:  # noqa: ARG002
+        """Look for the file, and not into it: to close it would end all locks that this process has on it."""
+        try:
+            is_file = stat.S_ISREG(os.stat(name).st_mode)  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise ConfigurationError(f"{name} cannot be looked for: {error}. Nothing was changed") from error
+        if not is_file:
+            raise ConfigurationError(f"{name} is no file: name another. Nothing was changed")
+        return True
+
+    def create_database(self, connection: Connection, name: str) -> bool:
+        """Make an empty file."""
+        try:
+            Path(name).touch(0o644, exist_ok=False)  # as SQLite
+        except FileExistsError:
+            self.has_database(connection, name)
+            return False
+        except OSError as error:
+            where = f"its folder {Path(name).parent} is missing" if isinstance(error, FileNotFoundError) else str(error)
+            raise ConfigurationError(f"{name} cannot be created: {where}. Nothing was changed") from error
+        return True
+
+    def drop_database(self, connection: Connection, name: str, *, force: bool) -> bool:
+        """Remove the file and its companions, under their locks. The file goes first: companions alone mean nothing."""
+        while self.has_database(connection, name):
+            is_gone = False
+            try:
+                with ExitStack() as stack:
+                    stack.enter_context(_locked(name, force=force))
+                    if Path(f"{name}-dbmigrate").exists():
+                        stack.enter_context(_locked(f"{name}-dbmigrate", force=force))
+                    Path(name).unlink()
+                    is_gone = True
+                    for ending in _COMPANIONS:
+                        Path(name + ending).unlink(missing_ok=True)
+            except FileNotFoundError:  # somebody else was faster: look again
+                continue
+            except OSError as error:
+                if is_gone:
+                    raise MigrationError(
+                        f"{name} is removed, but not what is beside it: {error}. Remove that"
+                    ) from error
+                raise ConfigurationError(f"{name} cannot be removed: {error}. Nothing was changed") from error
+            return True
+        return False
+
     def is_disposable(self, connection: Connection) -> bool:
         """Tell whether the main database is a file."""
         is_file = any(row[1] == "main" and row[2] for row in rows(connection, "PRAGMA database_list"))
@@ -115,7 +183,7 @@ class SQLite(Dialect):
 
     def join(self, connection: Connection) -> bool:
         """Send the BEGIN that the driver sends before DML only: DDL in front of it would commit by itself."""
-        return bool(_raw(connection).in_transaction) or _unless_busy(connection, SQLite.begin_sql)
+        return bool(_raw(connection).in_transaction) or send_unless(connection, SQLite.begin_sql, _is_busy)
 
     @contextmanager
     def session(self, connection: Connection, wait: float) -> Generator[None]:
@@ -167,11 +235,11 @@ class SQLite(Dialect):
 
     def begin(self, connection: Connection) -> bool:
         """Take the write lock."""
-        return _unless_busy(connection, self.begin_sql)
+        return send_unless(connection, self.begin_sql, _is_busy)
 
     def commit(self, connection: Connection) -> bool:
         """Commit; readers can be in the way without write-ahead logging, and then COMMIT alone can be repeated."""
-        return _unless_busy(connection, self.commit_sql)
+        return send_unless(connection, self.commit_sql, _is_busy)
 
     def rollback(self, connection: Connection) -> str | None:
         """Roll back, unless SQLite has already done so."""
@@ -256,6 +324,37 @@ def _is_busy(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (_BUSY, _LOCKED)
 
 
+@contextmanager
+def _locked(path: str, *, force: bool) -> Generator[None]:
+    """Lock a file that must be an SQLite database, so that nobody is in the middle of a transaction, unless `force`.
+
+    Raises FileNotFoundError if it is not the file any more that was there before.
+    """
+    uri, before, refusal = f"{Path(path).as_uri()}?mode=rw", os.stat(path), None  # noqa: PTH116
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(
+                closing(sqlite3.connect(uri, uri=True, timeout=_DROP_WAIT, isolation_level=None))
+            )
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.DatabaseError as error:
+            refusal = error
+        if not os.path.samestat(before, os.stat(path)):  # noqa: PTH116
+            raise FileNotFoundError(f"{path} was replaced")
+        if before.st_size == 1:  # which SQLite takes for empty
+            raise ConfigurationError(f"{path} was not removed: file is not a database. Nothing was changed")
+        if refusal and refusal.sqlite_errorcode & 0xFF not in (_BUSY, _LOCKED):
+            raise ConfigurationError(f"{path} was not removed: {refusal}. Nothing was changed") from refusal
+        if refusal and not force:
+            raise ConfigurationError(
+                f"{path} was not removed: it is locked, so somebody is at work in it. Wait for the end, or pass "
+                "force=True, and what is being written is lost. Nothing was changed"
+            ) from refusal
+        if os.name == "nt":  # where nobody can remove what is open
+            stack.close()
+        yield
+
+
 def _lock(lock: sqlite3.Connection) -> bool:
     try:
         lock.execute("BEGIN EXCLUSIVE")
@@ -263,16 +362,6 @@ def _lock(lock: sqlite3.Connection) -> bool:
         if error.sqlite_errorcode & 0xFF in (_BUSY, _LOCKED):
             return False
         raise ConfigurationError(f"the lock beside the database cannot be taken: {error}. Nothing was run") from error
-    return True
-
-
-def _unless_busy(connection: Connection, sql: str) -> bool:
-    try:
-        send(connection, sql)
-    except DBAPIError as error:
-        if _is_busy(error):
-            return False
-        raise
     return True
 
 
