@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from dbmigrate.migrator import Migrator
 
 #: The first that fits says how the process ends.
-_CODES = ((ConfigurationError, 2), (NotCurrent, 3), (MigrationInProgress, 4), (MigrationError, 1))
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (ConfigurationError, 2),
+    (NotCurrent, 3),
+    (MigrationInProgress, 4),
+    (MigrationError, 1),
+)
 FAILED, USAGE, BY_SIGNAL = 1, 2, 128
 
 
