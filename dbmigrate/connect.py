@@ -93,6 +93,11 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
                 "this Connection is not in a transaction: use it inside engine.begin() and not in AUTOCOMMIT, or pass "
                 "its Engine. Nothing was run"
             )
+        elif connection.get_execution_options().get("stream_results"):
+            raise ConfigurationError(
+                "this Connection has stream_results=True, and savepoints cannot be made through a cursor on the "
+                "server: set that for single statements, or pass its Engine. Nothing was run"
+            )
         else:
             _try_out(connection, run)
         try:

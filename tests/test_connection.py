@@ -291,6 +291,19 @@ def test_autocommit_is_refused(
     assert state(database) == ([], [], 0)
 
 
+@pytest.mark.parametrize("verb", ["upgrade", "status"])
+def test_cursors_on_the_server(database: Database, verb: str) -> None:
+    """With stream_results every statement wants a cursor there, which on PostgreSQL only a SELECT can have."""
+    engine = prepared(database)
+
+    with engine.connect().execution_options(stream_results=True) as connection, connection.begin():
+        with pytest.raises(ConfigurationError, match="stream_results"):
+            getattr(Migrator(connection, DML), verb)()
+        Migrator(connection.execution_options(stream_results=False), DML).upgrade()
+
+    assert state(database) == ([1, 2, 3], [], 2)
+
+
 def test_limits_are_refused(database: Database) -> None:
     """They would stay with the connection."""
     engine = prepared(database)
