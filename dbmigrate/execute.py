@@ -7,7 +7,7 @@ journalled (journal.py); whatever goes wrong, the error says what is left in the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from sqlalchemy.exc import DBAPIError
 
@@ -98,6 +98,7 @@ def _beside(run: Run, step: Step, before: History | Record) -> Record:
     begun = step_record(run, step, f"begin_{step.direction}", before)
     run.ledger.append(run.connection, begun)
     before = run.ledger.behind(run.connection, begun)
+    committing = False
     try:
         with _foreign_keys(run, [step]) as check_foreign_keys, writing(run) if whole else nullcontext():
             tracker.enter(step)
@@ -105,13 +106,17 @@ def _beside(run: Run, step: Step, before: History | Record) -> Record:
                 tracker.send(statement, in_transaction=whole)
                 tracker.leave()
             check_foreign_keys()
-    except Exception as error:
-        if not whole or run.is_lost:
-            state = f"The step stays unfinished: {unfinished(begun, None)}"
-            raise tracker.failure(error, state, rolled_back=False) from error
-        give_up(run, step, before, "the step was rolled back")
-        state = "The step was rolled back: nothing of it is left"
-        raise tracker.failure(error, state, rolled_back=True) from error
+            committing = True
+    except BaseException as error:
+        is_failure = isinstance(error, Exception)
+        state = f"The step stays unfinished: {unfinished(begun, None)}"
+        if rolled_back := whole and not (committing and (run.is_lost or not is_failure)):
+            with nullcontext() if is_failure else suppress(MigrationError):
+                give_up(run, step, before, "the step was rolled back")
+            state = "The step was rolled back: nothing of it is left"
+        if not isinstance(error, Exception):
+            raise
+        raise tracker.failure(error, state, rolled_back=rolled_back) from error
     try:
         outcome = tracker.end(before, begun.started_at)
     except MigrationError as error:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool
 
 from dbmigrate import (
     ConfigurationError,
@@ -117,6 +119,38 @@ def test_a_failed_step_is_closed_outside(request: pytest.FixtureRequest, kind: s
     assert caught.value.rolled_back
     assert database.tables() == []
     assert len(Migrator(database.url, SOURCE, ledger=ledger).upgrade().outcomes) == 3
+
+
+@pytest.mark.parametrize("statement", ["CREATE TABLE a (x INTEGER)", "INSERT INTO a VALUES (1)", "COMMIT"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_an_interrupted_step_is_closed_outside(
+    request: pytest.FixtureRequest, kind: str, statement: str, tmp_path: Path
+) -> None:
+    """Ctrl-C rolls the step back as an error does, and that is recorded; behind COMMIT nobody knows, and a person says.
+
+    Each comes in the middle of a statement, and takes the connection with it.
+    """
+    database: Database = request.getfixturevalue(kind)
+    ledger, engine = JsonLedger(tmp_path / "ledger"), database.engine(poolclass=NullPool)
+    zero = sql_migration("0", "zero", "CREATE TABLE zero (x INTEGER)")
+    source = MemorySource([zero, sql_migration("1", "a", "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)")])
+    Migrator(engine, source, ledger=ledger).upgrade("0")
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def interrupt(*arguments: Any) -> None:
+        if arguments[2] == statement:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Migrator(engine, source, ledger=ledger).upgrade()
+
+    migrator = Migrator(database.url, source, ledger=ledger)
+    if statement == "COMMIT":
+        with pytest.raises(HistoryError, match="keeps no journal"):
+            migrator.upgrade()
+    else:
+        assert len(migrator.upgrade().outcomes) == 1
+    assert database.query("SELECT x FROM a") == [(1,)]
 
 
 def test_a_failed_ddl_step_is_in_doubt_without_a_journal(mariadb: Database, tmp_path: Path) -> None:
