@@ -252,12 +252,20 @@ def test_who_comes_between_two_steps_does_not_make_them_run_twice(sqlite: Databa
 
 def test_a_lock_that_cannot_be_taken(sqlite: Database, tmp_path: Path) -> None:
     """Whatever is in its place is named, and nothing runs."""
-    Path(f"{sqlite.name}-dbmigrate").write_text("not a database, and long enough to be looked at as one")
+    sqlite.execute("CREATE TABLE mine (x)")
+    place, migrator = Path(f"{sqlite.name}-dbmigrate"), Migrator(sqlite.url, SOURCE, ledger=JsonLedger(tmp_path / "l"))
+    place.write_text("not a database, and long enough to be looked at as one")
 
-    with pytest.raises(ConfigurationError, match="cannot be taken: file is not a database"):
-        Migrator(sqlite.url, SOURCE, ledger=JsonLedger(tmp_path / "ledger")).upgrade()
+    with pytest.raises(ConfigurationError, match=f"{place} cannot be taken: file is not a database") as unusable:
+        migrator.upgrade()
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(ConfigurationError, match=f"{place} cannot be taken: unable to open") as not_opened:
+        migrator.upgrade()
 
-    assert sqlite.tables() == []
+    for caught in (unusable, not_opened):
+        assert "Nothing runs without it: see that it is a file that can be written" in str(caught.value)
+    assert sqlite.tables() == ["mine"]
 
 
 def test_errors_of_a_ledger_are_ledger_errors(sqlite: Database) -> None:
