@@ -28,7 +28,7 @@ from dbmigrate.script import Problem, Script, checksum
 
 Call = Callable[[Connection], object]
 
-_DOWNGRADE = re.compile(r"^(?:async +)?def +downgrade\b", re.MULTILINE)
+_DOWNGRADE = re.compile(r"^(?:async\s+)?def\s+downgrade\b", re.MULTILINE)
 _CONTROL = re.compile(r"\s*(?:COMMIT|BEGIN|END|START\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b", re.IGNORECASE)
 _ASYNC = "must be a plain function, not async: it is called with a Connection"
 
@@ -117,7 +117,10 @@ PythonBody = Function | PythonFile
 
 
 def bodies(entry: Entry, problems: list[Problem]) -> tuple[PythonFile, PythonFile | None]:
-    """Return both directions of a file, which is read once, to hash it; what is wrong is added to `problems`."""
+    """Return both directions of a file, which is read once, to hash it; what is wrong is added to `problems`.
+
+    A way back may turn out to be text in a string: the file is parsed, and refused, when it is to go that way.
+    """
     data, text, defect = entry.read()
     if defect is not None:
         problems.append(entry.problem(defect))

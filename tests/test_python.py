@@ -116,6 +116,30 @@ def test_a_file_without_downgrade_has_no_way_back(sqlite: Database, tmp_path: Pa
         migrator.downgrade()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['"""Write\ndef downgrade(connection)\nsome day."""\n', "NOTE = '''\ndef downgrade(connection): pass\n'''\n"],
+    ids=["docstring", "string"],
+)
+def test_a_way_back_that_is_only_a_text_is_none(sqlite: Database, tmp_path: Path, text: str) -> None:
+    """The file is parsed when it is to go back, and before the first step does."""
+    source = folder(
+        tmp_path,
+        **{
+            "2_a": f"{text}def upgrade(connection): pass",
+            "3_b": "def upgrade(connection): pass\ndef\tdowngrade(connection): pass",
+        },
+    )
+    migrator = Migrator(sqlite.url, source)
+    migrator.upgrade()
+
+    with pytest.raises(SourceError, match=r"2_a\.py: there is no def downgrade\(connection\) in it"):
+        migrator.downgrade(to="1")
+
+    assert migrator.status().is_current
+    assert len(migrator.downgrade().outcomes) == 1
+
+
 def test_functions_in_memory(database: Database) -> None:
     """A decorator makes a migration of a function; it has no checksum, and is no finding."""
 
