@@ -906,6 +906,12 @@ def test_an_error_behind_the_first_row_is_not_lost(database: Database, which: in
     assert states(migrator(database, source).status()) == [("1", "pending")]
 
 
+@pytest.mark.parametrize("value", ["'infinity'::date", "'0044-03-15 BC'::date"])
+def test_what_python_has_no_value_for_is_no_error(postgresql: Database, value: str) -> None:
+    """Nobody wants the rows of a script."""
+    migrator(postgresql, [sql_migration("1", "x", f"SELECT {value}")]).upgrade()
+
+
 @pytest.mark.parametrize(
     "text",
     [
