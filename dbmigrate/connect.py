@@ -90,6 +90,11 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
                 "this Connection is not in a transaction: use it inside engine.begin() and not in AUTOCOMMIT, or pass "
                 "its Engine. Nothing was run"
             )
+        elif connection.get_execution_options().get("stream_results"):
+            raise ConfigurationError(
+                "this Connection has stream_results=True, and savepoints cannot be made through a cursor on the "
+                "server: set that for single statements, or pass its Engine. Nothing was run"
+            )
         else:
             _try_out(connection, run)
         try:
@@ -120,7 +125,10 @@ def _try_out(connection: Connection, run: Run) -> None:
 
 
 def hide_secrets(error: BaseException, url: URL) -> None:
-    """Take the secrets of a URL out of an error and all that it stands on: their text, and whatever they carry."""
+    """Take the secrets of a URL out of an error and all that it stands on: their text, and whatever they carry.
+
+    A password that only the engine knows (`connect_args`, a creator) is in no text of a driver that we know of.
+    """
     hidden = [values for key, values in url.query.items() if _SECRET.search(key)]
     plain = {str(url.password or ""), *(v for vs in hidden for v in ([vs] if isinstance(vs, str) else vs))} - {""}
     forms = [(s, quote(s, safe=""), quote_plus(s), repr(s)[1:-1], repr(s.encode())[2:-1]) for s in plain]
@@ -134,7 +142,8 @@ def hide_secrets(error: BaseException, url: URL) -> None:
             for secret in secrets:
                 value = value.replace(secret, "***")
         elif type(value).__module__ != "builtins" and not isinstance(value, BaseException):
-            return None if any(secret in repr(value) for secret in secrets) else value  # psycopg: all it connected with
+            # psycopg: all it connected with, which need not be from the URL
+            return None if "password" in dir(value) or any(secret in repr(value) for secret in secrets) else value
         return value
 
     links = [error]
@@ -142,7 +151,7 @@ def hide_secrets(error: BaseException, url: URL) -> None:
         link.args = tuple(map(clean, link.args))
         vars(link).update({name: clean(value) for name, value in vars(link).items()})
         if isinstance(link, UnicodeEncodeError):  # it quotes from what could not be encoded
-            link.object = "***"
+            link.object, link.args = "***", (link.encoding, "***", link.start, link.end, link.reason)
         links += [x for x in (link.__cause__, link.__context__) if x is not None and x not in links]
 
 

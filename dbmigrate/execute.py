@@ -7,7 +7,7 @@ journalled (journal.py); whatever goes wrong, the error says what is left in the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from sqlalchemy.exc import DBAPIError
 
@@ -62,6 +62,8 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
             wait_for(run, lambda: run.dialect.begin(run.connection))
             if run.dialect.begin_is_the_lock and run.ledger.head(run.connection) != head:
                 raise LedgerConflict(FASTER)  # noqa: TRY301 - handled with all the others
+            if not (run.dialect.waits or run.outcomes):
+                _try_out(run, batch[0], before)
             for step in batch:
                 tracker.enter(step)
                 for statement in statements_of(step, run.dialect.grammar):
@@ -80,12 +82,23 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
     return after
 
 
+def _try_out(run: Run, step: Step, before: History | Record) -> None:
+    """Claim the next seq and take that back: a snapshot of the caller's may show a ledger that is older than the lock.
+
+    It hides the records that came since, but keys are checked against all there are.
+    """
+    run.ledger.append(run.connection, step_record(run, step, step.direction, before))
+    run.roll_back()
+    run.dialect.begin(run.connection)
+
+
 def _beside(run: Run, step: Step, before: History | Record) -> Record:
     """Run a step whose record does not commit with it, where there is no journal: begun is recorded before it runs."""
     tracker, whole = Tracker(run, step), is_whole(script_of(step), run.dialect)
     begun = step_record(run, step, f"begin_{step.direction}", before)
     run.ledger.append(run.connection, begun)
     before = run.ledger.behind(run.connection, begun)
+    committing = False
     try:
         with _foreign_keys(run, [step]) as check_foreign_keys, writing(run) if whole else nullcontext():
             tracker.enter(step)
@@ -93,13 +106,17 @@ def _beside(run: Run, step: Step, before: History | Record) -> Record:
                 tracker.send(statement, in_transaction=whole)
                 tracker.leave()
             check_foreign_keys()
-    except Exception as error:
-        if not whole or run.is_lost:
-            state = f"The step stays unfinished: {unfinished(begun, None)}"
-            raise tracker.failure(error, state, rolled_back=False) from error
-        give_up(run, step, before, "the step was rolled back")
-        state = "The step was rolled back: nothing of it is left"
-        raise tracker.failure(error, state, rolled_back=True) from error
+            committing = True
+    except BaseException as error:
+        is_failure = isinstance(error, Exception)
+        state = f"The step stays unfinished: {unfinished(begun, None)}"
+        if rolled_back := whole and not (committing and (run.is_lost or not is_failure)):
+            with nullcontext() if is_failure else suppress(MigrationError):
+                give_up(run, step, before, "the step was rolled back")
+            state = "The step was rolled back: nothing of it is left"
+        if not isinstance(error, Exception):
+            raise
+        raise tracker.failure(error, state, rolled_back=rolled_back) from error
     try:
         outcome = tracker.end(before, begun.started_at)
     except MigrationError as error:

@@ -473,7 +473,7 @@ def _may_pass(error: MigrationError) -> bool:
 
 def _stale(run: Run) -> StalePlan:
     return StalePlan(
-        f"another migrator was at work: {len(run.outcomes)} of the steps ran here, and the rest was left. status() "
-        "tells what is applied now",
+        f"another migrator was at work: {len(run.outcomes)} of the steps ran here, and the rest was left. "
+        f"{'' if run.dialect.waits else 'Roll your transaction back. '}status() tells what is applied now",
         report=Report(tuple(run.outcomes)),
     )

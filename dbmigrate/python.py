@@ -28,7 +28,7 @@ from dbmigrate.script import Problem, Script, checksum
 
 Call = Callable[[Connection], object]
 
-_DOWNGRADE = re.compile(r"^(?:async +)?def +downgrade\b", re.MULTILINE)
+_DOWNGRADE = re.compile(r"^(?:async\s+)?def\s+downgrade\b", re.MULTILINE)
 _CONTROL = re.compile(r"\s*(?:COMMIT|BEGIN|END|START\s+TRANSACTION|ROLLBACK(?!\s+(?:\w+\s+)?TO\b))\b", re.IGNORECASE)
 _ASYNC = "must be a plain function, not async: it is called with a Connection"
 
@@ -117,7 +117,10 @@ PythonBody = Function | PythonFile
 
 
 def bodies(entry: Entry, problems: list[Problem]) -> tuple[PythonFile, PythonFile | None]:
-    """Return both directions of a file, which is read once, to hash it; what is wrong is added to `problems`."""
+    """Return both directions of a file, which is read once, to hash it; what is wrong is added to `problems`.
+
+    A way back may turn out to be text in a string: the file is parsed, and refused, when it is to go that way.
+    """
     data, text, defect = entry.read()
     if defect is not None:
         problems.append(entry.problem(defect))
@@ -173,6 +176,7 @@ def call(body: PythonBody, connection: Connection, *, transaction: bool = True) 
 
     own = _another(connection)
     if transaction:
+        own.is_inside = True
         own.begin()  # to an ORM session it is the outer transaction
         event.listen(own, "commit", ending)
     event.listen(own, "rollback", ending if transaction else after)
@@ -197,7 +201,7 @@ def call(body: PythonBody, connection: Connection, *, transaction: bool = True) 
         raise StepError(wrong[0])
 
 
-def _another(connection: Connection) -> Connection:
+def _another(connection: Connection) -> _Own:
     """Return a second Connection over the same connection of the driver, with listeners and state of its own.
 
     Also without those of the caller's engine: a hook that sends BEGIN would disturb a transaction that is open.
@@ -207,11 +211,16 @@ def _another(connection: Connection) -> Connection:
     settled: Collection[str] = getattr(connection.dialect, "connection_characteristics", ())
     options = {name: value for name, value in connection.get_execution_options().items() if name not in settled}
     bare = Engine(engine.pool, engine.dialect, engine.url, hide_parameters=engine.hide_parameters)
-    return _Own(bare, connection=connection.connection).execution_options(**options)
+    own = _Own(bare, connection=connection.connection)
+    own.execution_options(**options)
+    return own
 
 
 class _Own(Connection):
     """A connection that its user cannot end."""
+
+    #: In the transaction of a step, whatever the driver says.
+    is_inside = False
 
     def close(self) -> None:
         raise StepError("it closed the connection (with connection: does so too), which is not its own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import ModuleType
 from typing import Protocol
+from zipimport import zipimporter
 
 from dbmigrate.errors import ConfigurationError, SourceError
 from dbmigrate.layouts.archive import open_archive
@@ -112,10 +114,10 @@ class PackageSource:
         except SourceError:
             raise
         except Exception as error:
-            raise SourceError([Problem(origin, None, _not_there(name, error))]) from error
+            raise SourceError([Problem(origin, None, _not_there(name, error) + _broken())]) from error
         migrations = _read(folders, self.layout)
         if not migrations:
-            raise SourceError([Problem(origin, None, _how_to_include(name, "/".join(parts), origin))])
+            raise SourceError([Problem(origin, None, _how_to_include(name, "/".join(parts), origin) + _broken())])
         return migrations
 
 
@@ -152,6 +154,15 @@ def _not_there(name: str, error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
         return f"there is no package {name!r}: install it, or name the right one"
     return f"the package {name!r} cannot be used ({type(error).__name__}: {error}): correct that, and call again"
+
+
+def _broken() -> str:
+    """Name the archives on `sys.path` that cannot be read, or no more: Python says that there is no such module."""
+    finders = map(sys.path_importer_cache.get, sys.path)
+    archives = {finder.archive for finder in finders if isinstance(finder, zipimporter)}
+    archives |= {place for place in sys.path if os.path.isfile(place)}  # noqa: PTH113 - these are strings
+    broken = sorted(path for path in archives if not zipfile.is_zipfile(path))
+    return "".join(f"\n{path} is no zip archive that can be read: restore it" for path in broken)
 
 
 def _how_to_include(name: str, path: str, origin: str) -> str:

@@ -57,7 +57,7 @@ def look(run: Run, migrations: Sequence[Migration], *, empty: bool = False, brie
 
 def records(run: Run, *, brief: bool = False) -> Sequence[Record]:
     """Read the ledger; while another process writes to an SQLite file, readers may have to wait."""
-    limit = run.settings.acquire_timeout
+    limit = run.settings.acquire_timeout if run.dialect.waits else 0
     until = time.monotonic() + limit
     while True:
         try:
@@ -65,6 +65,8 @@ def records(run: Run, *, brief: bool = False) -> Sequence[Record]:
         except LedgerBusyError as busy:
             if time.monotonic() >= until:
                 reason = f"{busy}, and could not be for {limit:g} s. Nothing was run here"
+                if not run.dialect.waits:
+                    reason = f"{busy}: roll your transaction back, and call again. Nothing was run"
                 raise MigrationInProgress(reason, holder=None, report=Report()) from busy
             time.sleep(0.05)
 

@@ -13,12 +13,15 @@ from sqlalchemy.pool import StaticPool
 
 from dbmigrate import (
     ConfigurationError,
+    Event,
     MemorySource,
     MigrationFailed,
     MigrationInProgress,
     Migrator,
     NotCurrent,
     SourceError,
+    StalePlan,
+    python_migration,
     sql_migration,
 )
 
@@ -288,6 +291,19 @@ def test_autocommit_is_refused(
     assert state(database) == ([], [], 0)
 
 
+@pytest.mark.parametrize("verb", ["upgrade", "status"])
+def test_cursors_on_the_server(database: Database, verb: str) -> None:
+    """With stream_results every statement wants a cursor there, which on PostgreSQL only a SELECT can have."""
+    engine = prepared(database)
+
+    with engine.connect().execution_options(stream_results=True) as connection, connection.begin():
+        with pytest.raises(ConfigurationError, match="stream_results"):
+            getattr(Migrator(connection, DML), verb)()
+        Migrator(connection.execution_options(stream_results=False), DML).upgrade()
+
+    assert state(database) == ([1, 2, 3], [], 2)
+
+
 def test_limits_are_refused(database: Database) -> None:
     """They would stay with the connection."""
     engine = prepared(database)
@@ -455,6 +471,65 @@ def test_a_deferred_transaction_meets_a_writer(sqlite: Database) -> None:
 
     impatient.dispose()
     assert state(sqlite) == ([], [7], 0)
+
+
+def _touch_nothing(_: sqlalchemy.Connection) -> None:
+    raise AssertionError
+
+
+_OLD = {
+    "insert": sql_migration("1", "a", "INSERT INTO a VALUES (1)", "DELETE FROM a"),
+    "create": sql_migration("1", "a", "CREATE TABLE b (x INTEGER)", "DROP TABLE b"),
+    "function": python_migration("1", "a", _touch_nothing),
+}
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("what", ["insert", "create", "function"])
+@pytest.mark.parametrize("ledger", [True, False])
+def test_a_snapshot_that_is_older_than_somebody_elses_upgrade(
+    database: Database, level: str, what: str, *, ledger: bool
+) -> None:
+    """The ledger reads as it was before: whoever meets that is told so, and nothing is run."""
+    if database.kind != "postgresql" and (level == "SERIALIZABLE" or (database.kind == "mariadb" and what != "insert")):
+        pytest.skip("reading takes locks there, or such a step is refused")
+    engine = prepared(database, ledger=ledger)
+    if database.kind == "sqlite":
+        level = "SERIALIZABLE"  # which it always is
+        database.execute("PRAGMA journal_mode = WAL")
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    source, events = MemorySource([_OLD[what]]), list[Event]()
+    other = sqlalchemy.create_engine(database.url)
+
+    with engine.connect().execution_options(isolation_level=level) as connection, connection.begin():
+        connection.exec_driver_sql("SELECT * FROM mine").all()
+        up = python_migration("1", "a", lambda _: None) if what == "function" else _OLD[what]
+        Migrator(other, MemorySource([up])).upgrade()
+        with pytest.raises(MigrationInProgress, match="roll your transaction back, and call again"):
+            Migrator(connection, source, on_event=events.append).upgrade()
+
+    other.dispose()
+    assert events == []
+    assert state(database)[2] == 1
+    with engine.begin() as connection:
+        Migrator(connection, source).verify()
+
+
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_an_old_snapshot_does_not_go_back(database: Database) -> None:
+    """What looks like the last step there is none: the plan is stale, and no down script runs."""
+    engine = prepared(database)
+    other = sqlalchemy.create_engine(database.url)
+    Migrator(other, DML).upgrade(to="1")
+
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+        assert not Migrator(connection, DML).status().is_current
+        Migrator(other, DML).upgrade()
+        with pytest.raises(StalePlan, match="Roll your transaction back"):
+            Migrator(connection, DML).downgrade()
+
+    other.dispose()
+    assert state(database) == ([1, 2, 3], [], 2)
 
 
 @pytest.mark.parametrize("statement", ["SAVEPOINT dbmigrate_step", "RELEASE SAVEPOINT dbmigrate_step"])

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool
 
 from dbmigrate import (
     ConfigurationError,
@@ -119,6 +121,38 @@ def test_a_failed_step_is_closed_outside(request: pytest.FixtureRequest, kind: s
     assert len(Migrator(database.url, SOURCE, ledger=ledger).upgrade().outcomes) == 3
 
 
+@pytest.mark.parametrize("statement", ["CREATE TABLE a (x INTEGER)", "INSERT INTO a VALUES (1)", "COMMIT"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_an_interrupted_step_is_closed_outside(
+    request: pytest.FixtureRequest, kind: str, statement: str, tmp_path: Path
+) -> None:
+    """Ctrl-C rolls the step back as an error does, and that is recorded; behind COMMIT nobody knows, and a person says.
+
+    Each comes in the middle of a statement, and takes the connection with it.
+    """
+    database: Database = request.getfixturevalue(kind)
+    ledger, engine = JsonLedger(tmp_path / "ledger"), database.engine(poolclass=NullPool)
+    zero = sql_migration("0", "zero", "CREATE TABLE zero (x INTEGER)")
+    source = MemorySource([zero, sql_migration("1", "a", "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1)")])
+    Migrator(engine, source, ledger=ledger).upgrade("0")
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def interrupt(*arguments: Any) -> None:
+        if arguments[2] == statement:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Migrator(engine, source, ledger=ledger).upgrade()
+
+    migrator = Migrator(database.url, source, ledger=ledger)
+    if statement == "COMMIT":
+        with pytest.raises(HistoryError, match="keeps no journal"):
+            migrator.upgrade()
+    else:
+        assert len(migrator.upgrade().outcomes) == 1
+    assert database.query("SELECT x FROM a") == [(1,)]
+
+
 def test_a_failed_ddl_step_is_in_doubt_without_a_journal(mariadb: Database, tmp_path: Path) -> None:
     """Nobody knows how far it came: a person says what is true of the whole."""
     ledger = JsonLedger(tmp_path / "ledger")
@@ -218,12 +252,20 @@ def test_who_comes_between_two_steps_does_not_make_them_run_twice(sqlite: Databa
 
 def test_a_lock_that_cannot_be_taken(sqlite: Database, tmp_path: Path) -> None:
     """Whatever is in its place is named, and nothing runs."""
-    Path(f"{sqlite.name}-dbmigrate").write_text("not a database, and long enough to be looked at as one")
+    sqlite.execute("CREATE TABLE mine (x)")
+    place, migrator = Path(f"{sqlite.name}-dbmigrate"), Migrator(sqlite.url, SOURCE, ledger=JsonLedger(tmp_path / "l"))
+    place.write_text("not a database, and long enough to be looked at as one")
 
-    with pytest.raises(ConfigurationError, match="cannot be taken: file is not a database"):
-        Migrator(sqlite.url, SOURCE, ledger=JsonLedger(tmp_path / "ledger")).upgrade()
+    with pytest.raises(ConfigurationError, match=f"{place} cannot be taken: file is not a database") as unusable:
+        migrator.upgrade()
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(ConfigurationError, match=f"{place} cannot be taken: unable to open") as not_opened:
+        migrator.upgrade()
 
-    assert sqlite.tables() == []
+    for caught in (unusable, not_opened):
+        assert "Nothing runs without it: see that it is a file that can be written" in str(caught.value)
+    assert sqlite.tables() == ["mine"]
 
 
 def test_errors_of_a_ledger_are_ledger_errors(sqlite: Database) -> None:

@@ -874,11 +874,42 @@ def test_an_error_behind_the_first_result_is_not_lost(mariadb: Database) -> None
     assert (finding.version, finding.in_doubt) == ("2", True)  # type: ignore[attr-defined]
 
 
-def test_an_error_behind_the_first_row_is_not_lost(sqlite: Database) -> None:
-    """A query that fails behind its first row has failed."""
-    rows = "CREATE TABLE l (x); INSERT INTO l VALUES ('1'), ('{'); SELECT json(x) FROM l"
-    with pytest.raises(MigrationFailed, match="malformed JSON"):
-        migrator(sqlite, [sql_migration("1", "x", rows)]).upgrade()
+_FAILING_LATE = {
+    "sqlite": (
+        "SELECT json(CASE x WHEN 5000 THEN '{' ELSE x END) FROM n",
+        "INSERT INTO l SELECT x FROM n RETURNING json(CASE x WHEN 5000 THEN '{' ELSE x END)",
+    ),
+    "postgresql": ("SELECT 1 / (5000 - x) FROM n", "INSERT INTO l SELECT x FROM n RETURNING 1 / (5000 - x)"),
+    "mariadb": (
+        "SELECT (SELECT 1 UNION ALL SELECT 2 WHERE x >= 5000) FROM n",
+        "INSERT INTO l SELECT x FROM n RETURNING (SELECT 1 UNION ALL SELECT 2 FROM DUAL WHERE l.x >= 5000)",
+    ),
+}
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["select", "returning"])
+def test_an_error_behind_the_first_row_is_not_lost(database: Database, which: int) -> None:
+    """A statement that fails while its rows are read has failed, and nothing of its migration is left."""
+    numbers = {
+        "sqlite": "WITH RECURSIVE s(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM s WHERE x < 10000) SELECT x FROM s",
+        "postgresql": "SELECT x FROM generate_series(1, 10000) x",
+        "mariadb": "SELECT seq AS x FROM seq_1_to_10000",
+    }[database.kind]
+    database.execute(f"CREATE TABLE n AS {numbers}", "CREATE TABLE l (x INTEGER)")
+    source = [sql_migration("1", "x", f"INSERT INTO l VALUES (1);\n{_FAILING_LATE[database.kind][which]}")]
+
+    with pytest.raises(MigrationFailed, match=r"malformed JSON|division by zero|more than 1 row") as caught:
+        migrator(database, source).upgrade()
+
+    assert (caught.value.statement, caught.value.line, caught.value.rolled_back) == (2, 2, True)
+    assert database.query("SELECT count(*) FROM l") == [(0,)]
+    assert states(migrator(database, source).status()) == [("1", "pending")]
+
+
+@pytest.mark.parametrize("value", ["'infinity'::date", "'0044-03-15 BC'::date"])
+def test_what_python_has_no_value_for_is_no_error(postgresql: Database, value: str) -> None:
+    """Nobody wants the rows of a script."""
+    migrator(postgresql, [sql_migration("1", "x", f"SELECT {value}")]).upgrade()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import importlib.util
 import io
 import os
 import pickle
@@ -424,6 +425,34 @@ def test_a_package_that_cannot_be_imported_is_an_error(tmp_path: Path) -> None:
         PackageSource("shop", "long" * 99).load()
 
 
+@pytest.mark.parametrize("regular", [True, False], ids=["package", "namespace"])
+@pytest.mark.parametrize("when", ["never imported", "found", "imported", "loaded"])
+@pytest.mark.parametrize("data", [None, b"", b"PK, and then nothing of an archive"], ids=["gone", "empty", "garbage"])
+def test_an_archive_that_is_broken_or_gone_is_named(
+    tmp_path: Path, regular: bool, when: str, data: bytes | None
+) -> None:
+    """Whatever Python's own errors about it are, and whenever it broke."""
+    files = {"migrations": {"1_a.sql": A}} | ({"__init__.py": b""} if regular else {})
+    path, source = pack(tmp_path / "shop.zip", {"shop": files}, folders=True), PackageSource("shop")
+    if when == "found":
+        importlib.util.find_spec("elsewhere")
+    elif when == "imported":
+        importlib.import_module("shop")
+    elif when == "loaded":
+        source.load()
+    if data is None:
+        path.unlink()
+    else:
+        path.write_bytes(data)
+    if when == "never imported" and data is None:
+        pytest.skip("many a place on sys.path is not there, and need not be")
+
+    (message,) = problems(source.load, "")
+
+    assert message.startswith("shop/migrations: ")
+    assert f"{path} is no zip archive that can be read: restore it" in message
+
+
 @pytest.mark.parametrize("path", ["..", "migrations/../..", "/etc", "a\\b", "C:migrations", "C:/migrations"])
 def test_a_path_must_be_inside_the_package(path: str) -> None:
     """What leads out of the package on any system is a mistake in the call."""
@@ -578,13 +607,13 @@ def test_no_entry_gives_more_than_its_declared_size(tmp_path: Path) -> None:
         entry("shop/migrations/2_b.sql", bytes(64 << 20), file_size=1000)(archive)
     gc.collect()
     data = path.read_bytes()
-    expected = ["2_b.sql: cannot be read: Bad CRC-32 for file 'shop/migrations/2_b.sql'"]
+    expected = "2_b.sql: cannot be read: Bad CRC-32 for file 'shop/migrations/2_b.sql'"
     tracemalloc.start()
     try:
-        assert expected == problems(PackageSource("shop").load, "shop/migrations")
+        assert problems(PackageSource("shop").load, "shop/migrations") == [f"{expected} (in {path})"]
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             root = zipfile.Path(archive, "shop/migrations/")
-            assert expected == problems(lambda: read_folder(root, "m", "native"))
+            assert problems(lambda: read_folder(root, "m", "native")) == [expected]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -609,7 +638,7 @@ def test_an_archive_is_open_only_while_it_is_read(tmp_path: Path) -> None:
     assert problem.startswith("1_a.sql: cannot be read: ")
 
     path.unlink()
-    expected = ["1_a.sql: cannot be read: No such file or directory"]
+    expected = [f"1_a.sql: cannot be read: No such file or directory (in {path})"]
     assert expected == problems(lambda: look_at(first), "shop/migrations")
 
 

@@ -116,6 +116,30 @@ def test_a_file_without_downgrade_has_no_way_back(sqlite: Database, tmp_path: Pa
         migrator.downgrade()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['"""Write\ndef downgrade(connection)\nsome day."""\n', "NOTE = '''\ndef downgrade(connection): pass\n'''\n"],
+    ids=["docstring", "string"],
+)
+def test_a_way_back_that_is_only_a_text_is_none(sqlite: Database, tmp_path: Path, text: str) -> None:
+    """The file is parsed when it is to go back, and before the first step does."""
+    source = folder(
+        tmp_path,
+        **{
+            "2_a": f"{text}def upgrade(connection): pass",
+            "3_b": "def upgrade(connection): pass\ndef\tdowngrade(connection): pass",
+        },
+    )
+    migrator = Migrator(sqlite.url, source)
+    migrator.upgrade()
+
+    with pytest.raises(SourceError, match=r"2_a\.py: there is no def downgrade\(connection\) in it"):
+        migrator.downgrade(to="1")
+
+    assert migrator.status().is_current
+    assert len(migrator.downgrade().outcomes) == 1
+
+
 def test_functions_in_memory(database: Database) -> None:
     """A decorator makes a migration of a function; it has no checksum, and is no finding."""
 
@@ -669,3 +693,58 @@ def test_the_errors_of_another_migrator_are_not_taken_for_our_own(database: Data
         Migrator(database.url, MemorySource([TABLE, python_migration("2", "a", nest)])).upgrade()
 
     assert len(caught.value.report.outcomes) == 1
+
+
+INNER = MemorySource(
+    [
+        sql_migration("1", "a", "INSERT INTO t VALUES (1)", "DELETE FROM t WHERE x = 1"),
+        sql_migration("2", "b", "INSERT INTO t VALUES (2)", "DELETE FROM t WHERE x = 2"),
+    ]
+)
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["ledger", "no ledger"])
+def test_another_migrator_inside_a_function(database: Database, *, is_there: bool) -> None:
+    """A step's Connection is one inside a transaction: another history can be migrated over it, and fails with it."""
+    if database.kind == "mariadb" and not is_there:
+        pytest.skip("to create a ledger would commit there")
+    database.execute("CREATE TABLE t (x INTEGER)")
+    if is_there:
+        Migrator(database.url, INNER, ledger="other").upgrade()
+        Migrator(database.url, INNER, ledger="other").downgrade(to="base")
+    lost = "other" not in database.tables()
+
+    def up(connection: sqlalchemy.Connection) -> None:
+        inner = Migrator(connection, INNER, ledger="other")
+        assert not inner.status().is_current
+        assert len(inner.upgrade().outcomes) == 2
+        inner.downgrade()
+        inner.upgrade()
+        inner.verify()
+
+    def bad(connection: sqlalchemy.Connection) -> None:
+        up(connection)
+        raise LookupError
+
+    with pytest.raises(MigrationFailed, match="LookupError"):
+        Migrator(database.url, MemorySource([python_migration("9", "outer", bad)])).upgrade()
+    assert database.query("SELECT x FROM t") == []
+    assert ("other" not in database.tables()) == lost
+
+    outer = Migrator(database.url, MemorySource([python_migration("9", "outer", up)]))
+    if database.kind == "mariadb":  # where any function is in doubt after an error
+        outer.resolve("9", applied=False, reason="it was rolled back")
+    outer.upgrade()
+    assert database.query("SELECT x FROM t ORDER BY x") == [(1,), (2,)]
+    Migrator(database.url, INNER, ledger="other").verify()
+
+
+def test_another_migrator_outside_a_transaction(postgresql: Database) -> None:
+    """Where a function has no transaction, there is none for the other history either."""
+
+    def up(connection: sqlalchemy.Connection) -> None:
+        connection.execute(sqlalchemy.text("SELECT 1"))
+        Migrator(connection, INNER, ledger="other").upgrade()
+
+    with pytest.raises(MigrationFailed, match="this Connection is not in a transaction"):
+        Migrator(postgresql.url, MemorySource([python_migration("9", "outer", up, transaction=False)])).upgrade()

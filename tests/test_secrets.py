@@ -191,6 +191,23 @@ def test_a_password_that_the_driver_cannot_send(
         assert not {"\N{EURO SIGN}", "\N{SNOWMAN}"} & set(shown(caught.value))
 
 
+@pytest.mark.every_driver
+@servers_only
+@pytest.mark.parametrize("password", [f"{WORD} {PASSWORD}", UNSENDABLE])
+@pytest.mark.parametrize("how", ["connect_args", "creator"])
+def test_a_password_that_only_the_engine_knows(
+    url: sqlalchemy.URL, password: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is in no URL, and yet in what some drivers' errors carry."""
+    bare = sqlalchemy.URL.create(url.drivername, url.username, host=url.host, port=url.port, database=url.database)
+    inner = sqlalchemy.create_engine(bare, connect_args={"password": password}, poolclass=NullPool)
+    engine = inner if how == "connect_args" else sqlalchemy.create_engine(bare, creator=inner.raw_connection)
+
+    with hidden(ConfigurationError, caplog, "cannot connect to") as caught:
+        Migrator(engine, SOURCE).upgrade()
+    assert not {"\N{EURO SIGN}", "\N{SNOWMAN}"} & set(shown(caught.value))
+
+
 @servers_only
 @pytest.mark.parametrize("bad", [BAD, BAD_DDL, BAD_PYTHON], ids=["sql", "ddl", "python"])
 def test_a_migration_that_fails(

@@ -658,7 +658,8 @@ def test_an_archive_may_lack_the_folder_or_be_broken(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
         root = zipfile.Path(archive)
 
-        assert problems(lambda: load(root / "m")) == ["1_a.sql: cannot be read: Bad CRC-32 for file 'm/1_a.sql'"]
+        reason = f"cannot be read: Bad CRC-32 for file 'm/1_a.sql' (in {archive.filename})"
+        assert problems(lambda: load(root / "m")) == [f"1_a.sql: {reason}"]
         assert problems(lambda: load(root / "n")) == ["m: there is no such folder: create it, or name the right one"]
 
 

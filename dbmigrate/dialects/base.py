@@ -37,13 +37,13 @@ class EndedError(StepError):
     """A function ended the transaction of its step: what it did before may be committed."""
 
 
-AS_WRITTEN = {"no_parameters": True}
+AS_WRITTEN = {"no_parameters": True, "stream_results": False}
 #: Drivers that do not read %% as %: pg8000 not in quotes, mysql-connector nowhere.
 _PERCENT_AS_IT_IS = ("pg8000", "mysqlconnector")
 
 
 def send(connection: Connection, sql: str) -> CursorResult[Any]:
-    """Send SQL as it is written.
+    """Send SQL as it is written, and have all of the answer, whatever the engine does otherwise.
 
     Without `no_parameters` drivers read `%` in it: psycopg turns 'a%b' into something else and reports nothing.
     """

@@ -15,6 +15,7 @@ from dbmigrate.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import Connection
 
@@ -31,6 +32,13 @@ class _Borrowed(Dialect):
     @contextmanager
     def session(self, connection: Connection, wait: float) -> Generator[None]:  # noqa: ARG002
         yield
+
+    def autocommits(self, connection: Connection) -> bool:
+        # what a function is given stands in a transaction that was begun by a statement (python.py)
+        return not getattr(connection, "is_inside", False) and super().autocommits(connection)
+
+    def sparing(self, connection: Connection) -> AbstractContextManager[object]:
+        return connection.begin_nested()
 
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
         raise ConfigurationError(f"{name} would stay with the Connection, which is yours: set it there")

@@ -272,8 +272,8 @@ class MySQL(Dialect):
         return _code(error) in (1062, 1050, 1205) or self.is_transient(error)
 
     def is_transient(self, error: DBAPIError) -> bool:
-        """Tell a deadlock; a lock wait timeout has waited long enough."""
-        return _code(error) == 1213  # noqa: PLR2004
+        """Tell a deadlock, and a table that is younger than the snapshot; a lock wait has waited long enough."""
+        return _code(error) in (1213, 1412)
 
     def had_no_effect(self, error: DBAPIError) -> bool:
         """Tell a syntax error."""

@@ -247,6 +247,9 @@ class PostgreSQL(Dialect):
             ).scalar_one()
         )
 
+    def drain(self, cursor: object) -> None:
+        """Read nothing: the drivers have it all already, and Python has no value for some (infinity, years BC)."""
+
     def sparing(self, connection: Connection) -> AbstractContextManager[object]:
         """Use a savepoint, for an error aborts the whole transaction; in autocommit there is none."""
         is_open = connection.in_transaction() and not getattr(

@@ -226,8 +226,13 @@ class SQLite(Dialect):
         if not path:
             yield lambda: True
             return
-        with closing(sqlite3.connect(f"{path}-dbmigrate", timeout=0, isolation_level=None)) as lock:
-            yield partial(_lock, lock)
+        path = f"{path}-dbmigrate"
+        try:
+            lock = sqlite3.connect(path, timeout=0, isolation_level=None)
+        except sqlite3.Error as error:
+            raise _no_lock(path, error) from error
+        with closing(lock):
+            yield partial(_lock, lock, path)
 
     def settings(self, connection: Connection) -> Sequence[str]:
         """Enforce foreign keys as this connection does."""
@@ -355,13 +360,20 @@ def _locked(path: str, *, force: bool) -> Generator[None]:
         yield
 
 
-def _lock(lock: sqlite3.Connection) -> bool:
+def _no_lock(path: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"the lock {path} cannot be taken: {error}. Nothing runs without it: see that it is a file that can be "
+        "written, or that one can be made there, and call again"
+    )
+
+
+def _lock(lock: sqlite3.Connection, path: str) -> bool:
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in (_BUSY, _LOCKED):
             return False
-        raise ConfigurationError(f"the lock beside the database cannot be taken: {error}. Nothing was run") from error
+        raise _no_lock(path, error) from error
     return True
 
 

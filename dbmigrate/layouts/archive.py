@@ -37,6 +37,7 @@ class _Archive(Folder):
     def __init__(self, archive: str | ZipFile, origin: str, tree: _Tree | None) -> None:
         """Take the path of the archive, or an open one that has no path, and what is in the folder, if there is one."""
         self._archive, self.origin, self._tree = archive, escaped(origin), tree
+        self.place = f" (in {escaped(archive)})" if isinstance(archive, str) else ""
 
     def _list(self) -> list[Entry]:
         if self._tree is None:

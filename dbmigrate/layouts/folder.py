@@ -52,12 +52,15 @@ class Entry(NamedTuple):
         try:
             data = self.parent.read(self.name).removeprefix(_MARK)
         except Exception as error:  # noqa: BLE001 - an archive raises errors of its own
-            return b"", "", _unreadable(error)
+            return b"", "", _unreadable(error) + self.parent.place
         return data, *decode(data)
 
 
 class Folder:
     """A folder of migrations, in a package or an archive: any Traversable."""
+
+    #: Where that is, for messages; origins do not say it of an archive.
+    place = ""
 
     def __init__(self, node: Traversable, origin: str) -> None:
         self._node, self.origin = node, escaped(origin)
