@@ -11,8 +11,9 @@ is sure. Nothing is kept open, and the database itself is not connected to.
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -21,9 +22,6 @@ from dbmigrate.arguments import check, read_database
 from dbmigrate.connect import engine_of, hide_secrets, unreachable
 from dbmigrate.dialects import Dialect, dialect_for
 from dbmigrate.errors import ConfigurationError, MigrationError
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
 
 #: What would be asked for the name before the path of the URL.
 _NAMES = {"database", "db", "dbname"}

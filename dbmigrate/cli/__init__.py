@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from types import FrameType
+from typing import Protocol
 
 from dbmigrate.cli.output import Output
 from dbmigrate.cli.parser import UsageError, make_parser
 from dbmigrate.errors import ConfigurationError, MigrationError, MigrationInProgress, NotCurrent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-    from types import FrameType
-
-    from dbmigrate.migrator import Migrator
+from dbmigrate.migrator import Migrator
 
 #: The first that fits says how the process ends.
 _CODES: tuple[tuple[type[Exception], int], ...] = (

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlalchemy.engine import URL
 
 from dbmigrate.cli import config
-from dbmigrate.cli.output import Answer, duration, moment, table
+from dbmigrate.cli.output import Answer, Output, duration, moment, table
 from dbmigrate.connect import without_secrets
 from dbmigrate.errors import ConfigurationError, MigrationError
-from dbmigrate.model import StepFinished, StepStarted
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
-
-    from sqlalchemy.engine import URL
-
-    from dbmigrate.cli.output import Output
-    from dbmigrate.migrator import Migrator
-    from dbmigrate.model import Event, Report, Status, Step
+from dbmigrate.migrator import Migrator
+from dbmigrate.model import Event, Report, Status, Step, StepFinished, StepStarted
 
 NOT_CURRENT = 3
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from dbmigrate.cli.parser import Parser, make_parser
 from dbmigrate.errors import ConfigurationError, MigrationError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Iterable
 
 # bash calls such a program with the line in COMP_LINE; zsh can do as bash does; fish is told to.
 _SCRIPTS = {

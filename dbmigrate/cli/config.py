@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import Any, TypeGuard, cast
 
 from sqlalchemy import make_url
+from sqlalchemy.engine import URL
 
 from dbmigrate.arguments import read_database
 from dbmigrate.connect import without_secrets
@@ -21,11 +23,6 @@ from dbmigrate.ledger import TableLedger
 from dbmigrate.migrator import Migrator
 from dbmigrate.model import Ahead, Edited, Finding, Missing, OutOfOrder
 from dbmigrate.source import FilesystemSource, PackageSource, Source
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from sqlalchemy.engine import URL
 
 _FILE, _PYPROJECT = "dbmigrate.toml", "pyproject.toml"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -6,20 +6,16 @@ import os
 import random
 import re
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dbmigrate.errors import ConfigurationError
-from dbmigrate.source import FilesystemSource, PackageSource
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dbmigrate.source import Source
+from dbmigrate.source import FilesystemSource, PackageSource, Source
 
 _TIME: Final = "%Y%m%d%H%M%S"
 _TIME_DIGITS: Final = 14

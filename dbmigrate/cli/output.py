@@ -6,18 +6,13 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any, TextIO
 
 from dbmigrate.errors import HistoryError, MigrationError, MigrationFailed, MigrationInProgress, NotCurrent, StalePlan
-from dbmigrate.model import Edited, StatementFinished, StepFinished, StepStarted, Unfinished, Waiting
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-    from typing import TextIO
-
-    from dbmigrate.model import Event, Finding
+from dbmigrate.model import Edited, Event, Finding, StatementFinished, StepFinished, StepStarted, Unfinished, Waiting
 
 _COLOURS = {"applied": 32, "reverted": 33, "pending": 33, "unfinished": 31, "error": 31, "warning": 33}
 _FINDINGS = ("Ahead", "Edited", "Missing", "OutOfOrder", "Unfinished")
