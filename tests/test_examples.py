@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -16,11 +18,13 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy.exc import IntegrityError
 
 from dbmigrate import MemorySource, MigrationFailed, Migrator, SourceError, StepStarted, sql_migration
 from examples.archive_source.archive_source import ArchiveSource
 from examples.json_ledger.json_ledger import JsonLedger
 from examples.opentelemetry.spans import traced
+from examples.own_transaction import schemas, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
     from tests.conftest import Database
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+_TENANTS = [
+    "refused globex: CHECK constraint failed: email LIKE '%@%'",
+    "acme_history acme_notes acme_users dbmigrate_ledger tenants",
+]
 #: What each prints when it is run, and when it is run again.
 PROGRAMS = {
     "archive_source": (["applied 1_users", "applied 2_email"], ["nothing to do"]),
@@ -39,6 +47,7 @@ PROGRAMS = {
         ["nothing to do", "000001.json begin_up", "000002.json up"],
     ),
     "own_table_ledger": (["applied 1_users", "1 1 users"], ["nothing to do", "1 1 users"]),
+    "own_transaction": (["created acme", *_TENANTS], _TENANTS),
     "opentelemetry": (["migration 1_users up statement statement", "migration 2_email up statement", "upgrade"],) * 2,
 }
 
@@ -280,3 +289,69 @@ def test_waiting_is_an_event_of_the_call(postgresql: Database) -> None:
     assert [event.name for event in call.events] == ["waiting"]
     assert call.events[0].attributes is not None
     assert "process" in str(call.events[0].attributes["holder"])
+
+
+# A transaction of the caller's
+
+
+def test_a_tenant_comes_whole_or_not_at_all(sqlite: Database) -> None:
+    """A migration that fails takes the row of the tenant back, and so does what the caller does behind them."""
+    engine = sqlite.engine()
+    tenants.upgrade(engine)
+    tenants.create_tenant(engine, "acme", "ada@acme.example")
+    sqlite.execute("CREATE TABLE globex_notes (x)")
+    before = sqlite.dump()
+
+    with pytest.raises(MigrationFailed, match="table globex_notes already exists"):
+        tenants.create_tenant(engine, "globex", "grace@globex.example")
+    with pytest.raises(IntegrityError, match="CHECK constraint failed"):
+        tenants.create_tenant(engine, "initech", "nobody")
+    with pytest.raises(IntegrityError, match="UNIQUE constraint failed"):
+        tenants.create_tenant(engine, "acme", "eve@acme.example")
+    with pytest.raises(ValueError, match="cannot be the name of a tenant"):
+        tenants.create_tenant(engine, "x_users (email); --", "eve@acme.example")
+
+    assert before == sqlite.dump()
+    assert [("ada@acme.example",)] == sqlite.query("SELECT email FROM acme_users")
+
+
+def test_a_tenant_with_a_schema_of_its_own(postgresql: Database) -> None:
+    """As a program: each schema has tables and a ledger, and of the tenant that failed there is nothing."""
+    url = postgresql.url.render_as_string(hide_password=False)
+    rest = [
+        'refused globex: new row for relation "users" violates check constraint "users_email_check"',
+        "acme: dbmigrate_ledger dbmigrate_ledger_journal notes users",
+        "public: dbmigrate_ledger dbmigrate_ledger_journal tenants",
+    ]
+    for expected in (["created acme", *rest], rest):
+        run = subprocess.run(
+            [sys.executable, schemas.__file__],
+            env=os.environ | {"DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert expected == run.stdout.splitlines()
+
+
+def test_a_failure_leaves_no_schema(postgresql: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a tenant, whichever migration fails. A later release reaches every tenant once; the pool is as it was."""
+    engine = postgresql.engine(pool_size=1)
+    schemas.upgrade(engine)
+    for tenant in ("acme", "globex"):
+        schemas.create_tenant(engine, tenant, f"ada@{tenant}.example")
+    before = postgresql.dump()
+    release = shutil.copytree(schemas.HERE, tmp_path / "release")
+    monkeypatch.setattr(schemas, "HERE", release)
+    (release / "tenant" / "3_tags.sql").write_text("CREATE TABLE tags (name TEXT); SELECT nonsense;")
+
+    with pytest.raises(MigrationFailed, match="nonsense"):
+        schemas.create_tenant(engine, "initech", "ada@initech.example")
+    assert before == postgresql.dump()
+
+    (release / "tenant" / "3_tags.sql").write_text("CREATE TABLE tags (name TEXT);")
+    with ThreadPoolExecutor() as pool:
+        assert [None] * 4 == list(pool.map(schemas.upgrade, [engine] * 4))
+    assert {"acme.tags", "globex.tags"} < set(postgresql.tables())
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW search_path").scalar() == '"$user", public'

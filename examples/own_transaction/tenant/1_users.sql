@@ -1,0 +1,1 @@
+CREATE TABLE users (email VARCHAR(255) NOT NULL CHECK (email LIKE '%@%'));
