@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import shutil
@@ -9,9 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
@@ -22,12 +26,14 @@ from sqlalchemy.exc import IntegrityError
 
 from dbmigrate import MemorySource, MigrationFailed, Migrator, SourceError, StepStarted, sql_migration
 from examples.archive_source.archive_source import ArchiveSource
+from examples.fastapi_app import shop as fastapi_app
 from examples.json_ledger.json_ledger import JsonLedger
 from examples.opentelemetry.spans import traced
 from examples.own_transaction import schemas, tenants
+from tests.processes import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -50,11 +56,14 @@ PROGRAMS = {
     "own_transaction": (["created acme", *_TENANTS], _TENANTS),
     "opentelemetry": (["migration 1_users up statement statement", "migration 2_email up statement", "upgrade"],) * 2,
 }
+#: What has commands of its own below.
+APPLICATIONS = {"fastapi_app"}
+BIN = Path(sys.executable).parent
 
 
 def test_all_examples_are_tried() -> None:
     """Each has a folder; the quickstart is tried with the README."""
-    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {*PROGRAMS, "quickstart"}
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {*PROGRAMS, *APPLICATIONS, "quickstart"}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -355,3 +364,93 @@ def test_a_failure_leaves_no_schema(postgresql: Database, tmp_path: Path, monkey
     assert {"acme.tags", "globex.tags"} < set(postgresql.tables())
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW search_path").scalar() == '"$user", public'
+
+
+# Servers
+
+
+@contextmanager
+def serving(*command: str | Path, cwd: Path, **environment: str) -> Generator[str]:
+    """Run a server, give its address as soon as it listens, and end it."""
+    with subprocess.Popen(
+        command, cwd=cwd, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        guard = threading.Timer(PATIENCE, process.kill)
+        guard.start()
+        try:
+            said = ""
+            while (found := re.search(r"http://127\.0\.0\.1:\d+", said)) is None:
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            yield found[0]
+        finally:
+            process.terminate()
+            guard.cancel()
+
+
+def ask(url: str, body: object = None) -> tuple[int, Any]:
+    """Ask a server; return the status and the JSON of its answer."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - our own
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
+        return answer.status, json.load(answer)
+
+
+# FastAPI
+
+
+def copied(name: str, tmp_path: Path) -> Path:
+    """Return a copy of an example, without what it made."""
+    return shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=shutil.ignore_patterns("app.db*", "__pycache__"))
+
+
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_a_pod_starts_only_when_the_database_is_current(database: Database, tmp_path: Path) -> None:
+    """It refuses while that is behind, and changes nothing. Development upgrades; then pods start, older ones too."""
+    shop = copied("fastapi_app", tmp_path)
+    command = BIN / "uvicorn", "--factory", "shop:create_app", "--port", "0"
+    url = database.url.render_as_string(hide_password=False)
+
+    pod = subprocess.run(
+        command, cwd=shop, env=os.environ | {"DATABASE_URL": url}, capture_output=True, text=True, check=False
+    )
+
+    assert pod.returncode == 3
+    assert "NotCurrent: the database is not current; pending (1): 20261123101500_notes" in pod.stderr
+    assert database.tables() == []
+    with serving(*command, cwd=shop, DATABASE_URL=url, SHOP_ENV="development") as address:
+        assert ask(f"{address}/notes", {"body": "first"}) == (201, None)
+    with serving(*command, cwd=shop, DATABASE_URL=url) as address:
+        assert ask(f"{address}/notes") == (200, ["first"])
+    newer = shutil.copytree(shop / "migrations", tmp_path / "newer")
+    (newer / "20261124000000_tags.sql").write_text("CREATE TABLE tags (name VARCHAR(99))")
+    Migrator(url, newer).upgrade()
+    with serving(*command, cwd=shop, DATABASE_URL=url) as address:  # a pod of the older release
+        assert ask(f"{address}/notes") == (200, ["first"])
+
+
+def test_the_event_loop_is_free_meanwhile(sqlite: Database) -> None:
+    """While the upgrade waits for somebody else, other tasks go on."""
+    url = sqlite.url.render_as_string(hide_password=False)
+    app = fastapi_app.create_app(fastapi_app.Settings(url, upgrade=True))
+
+    async def start() -> int:
+        ticks = 0
+        async with asyncio.TaskGroup() as group:
+            with sqlite.connect() as other:
+                other.execute("BEGIN IMMEDIATE")
+                task = group.create_task(enter())
+                while ticks < 20:
+                    await asyncio.sleep(0.01)
+                    ticks += 1
+                assert not task.done()
+                other.execute("ROLLBACK")
+        return ticks
+
+    async def enter() -> None:
+        async with app.router.lifespan_context(app):
+            assert "notes" in sqlite.tables()
+
+    assert asyncio.run(start()) == 20
