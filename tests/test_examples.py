@@ -57,7 +57,7 @@ PROGRAMS = {
     "opentelemetry": (["migration 1_users up statement statement", "migration 2_email up statement", "upgrade"],) * 2,
 }
 #: What has commands of its own below.
-APPLICATIONS = {"fastapi_app"}
+APPLICATIONS = {"fastapi_app", "flask_app"}
 BIN = Path(sys.executable).parent
 
 
@@ -74,8 +74,8 @@ def test_an_example_runs_by_its_command(tmp_path: Path, name: str) -> None:
     assert command is not None
 
     for expected in PROGRAMS[name]:
-        run = subprocess.run([sys.executable, command[1]], cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert expected == run.stdout.splitlines()
+        done = run(sys.executable, command[1], cwd=tmp_path)
+        assert (0, expected) == (done.returncode, done.stdout.splitlines())
 
 
 # The archive
@@ -333,14 +333,8 @@ def test_a_tenant_with_a_schema_of_its_own(postgresql: Database) -> None:
         "public: dbmigrate_ledger dbmigrate_ledger_journal tenants",
     ]
     for expected in (["created acme", *rest], rest):
-        run = subprocess.run(
-            [sys.executable, schemas.__file__],
-            env=os.environ | {"DATABASE_URL": url},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert expected == run.stdout.splitlines()
+        done = run(sys.executable, schemas.__file__, cwd=EXAMPLES, DATABASE_URL=url)
+        assert (0, expected) == (done.returncode, done.stdout.splitlines())
 
 
 def test_a_failure_leaves_no_schema(postgresql: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,20 +384,33 @@ def serving(*command: str | Path, cwd: Path, **environment: str) -> Generator[st
             guard.cancel()
 
 
+def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, whatever that is."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+
 def ask(url: str, body: object = None) -> tuple[int, Any]:
     """Ask a server; return the status and the JSON of its answer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - our own
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
-        return answer.status, json.load(answer)
-
-
-# FastAPI
+        return answer.status, json.loads(answer.read() or "null")
 
 
 def copied(name: str, tmp_path: Path) -> Path:
     """Return a copy of an example, without what it made."""
     return shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=shutil.ignore_patterns("app.db*", "__pycache__"))
+
+
+# FastAPI
 
 
 @pytest.mark.kinds("sqlite", "postgresql")
@@ -413,9 +420,7 @@ def test_a_pod_starts_only_when_the_database_is_current(database: Database, tmp_
     command = BIN / "uvicorn", "--factory", "shop:create_app", "--port", "0"
     url = database.url.render_as_string(hide_password=False)
 
-    pod = subprocess.run(
-        command, cwd=shop, env=os.environ | {"DATABASE_URL": url}, capture_output=True, text=True, check=False
-    )
+    pod = run(*command, cwd=shop, DATABASE_URL=url)
 
     assert pod.returncode == 3
     assert "NotCurrent: the database is not current; pending (1): 20261123101500_notes" in pod.stderr
@@ -454,3 +459,42 @@ def test_the_event_loop_is_free_meanwhile(sqlite: Database) -> None:
             assert "notes" in sqlite.tables()
 
     assert asyncio.run(start()) == 20
+
+
+# Flask
+
+
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_flask_serves_when_its_command_has_upgraded(database: Database, tmp_path: Path) -> None:
+    """Neither its own server nor another one starts before; the commands do."""
+    shop = copied("flask_app", tmp_path)
+    flask = BIN / "flask", "--app", "shop"
+    production = sys.executable, "-c", "from shop import create_app; create_app()"
+    url = database.url.render_as_string(hide_password=False)
+
+    for command in ((*flask, "run", "--port", "0"), production):
+        done = run(*command, cwd=shop, DATABASE_URL=url)
+        assert done.returncode == 1
+        assert "NotCurrent: the database is not current; pending (1): 20261123101500_notes" in done.stderr
+    assert "Apply every migration that is pending." in run(*flask, "--help", cwd=shop, DATABASE_URL=url).stdout
+    assert database.tables() == []
+    for expected in ("applied 20261123101500_notes\n", "nothing to do\n"):
+        done = run(*flask, "db-upgrade", cwd=shop, DATABASE_URL=url)
+        assert (0, expected) == (done.returncode, done.stdout)
+    assert run(*production, cwd=shop, DATABASE_URL=url).returncode == 0
+    with serving(*flask, "run", "--port", "0", cwd=shop, DATABASE_URL=url) as address:
+        assert ask(f"{address}/notes", {"body": "first"}) == (201, None)
+        assert ask(f"{address}/notes") == (200, ["first"])
+
+
+def test_a_failure_of_the_flask_command_is_a_message(sqlite: Database, tmp_path: Path) -> None:
+    """It names the line, and there is no traceback; what was applied before it stays."""
+    shop = copied("flask_app", tmp_path)
+    (shop / "migrations" / "20261124000000_typo.sql").write_text("CREATE TABEL tags (name TEXT);")
+
+    done = run(BIN / "flask", "--app", "shop", "db-upgrade", cwd=shop, DATABASE_URL=str(sqlite.url))
+
+    assert done.returncode == 1
+    assert "20261124000000_typo.sql:1:1: 20261124000000_typo up: statement 1 failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sqlite.tables() == ["dbmigrate_ledger", "notes"]
