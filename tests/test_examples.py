@@ -9,9 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import urllib.request
+import venv
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +59,7 @@ PROGRAMS = {
     "opentelemetry": (["migration 1_users up statement statement", "migration 2_email up statement", "upgrade"],) * 2,
 }
 #: What has commands of its own below.
-APPLICATIONS = {"fastapi_app", "flask_app"}
+APPLICATIONS = {"fastapi_app", "flask_app", "packaged_app"}
 BIN = Path(sys.executable).parent
 
 
@@ -498,3 +500,74 @@ def test_a_failure_of_the_flask_command_is_a_message(sqlite: Database, tmp_path:
     assert "20261124000000_typo.sql:1:1: 20261124000000_typo up: statement 1 failed" in done.stderr
     assert "Traceback" not in done.stderr
     assert sqlite.tables() == ["dbmigrate_ledger", "notes"]
+
+
+# A package with its own release binary
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return wheels of dbmigrate and of the shop."""
+    folder = tmp_path_factory.mktemp("wheels")
+    shop = copied("packaged_app", folder)
+    command = sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"
+    subprocess.run([*command, "--wheel-dir", folder, EXAMPLES.parent, shop], check=True)
+    return sorted(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(packages: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the commands of a new environment with both in it; what they depend on comes from this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    command = sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-index"
+    subprocess.run([*command, "--no-deps", *packages], check=True)
+    return folder / "bin"
+
+
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_a_package_has_its_own_release_binary(
+    database: Database, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its wheel, in an environment of its own: help without a database, what is pending, upgrade, and serving."""
+    command, url = installed / "shop-migrate", database.url.render_as_string(hide_password=False)
+
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    helped = run(command, "--help", cwd=tmp_path)
+    assert (helped.returncode, helped.stdout.splitlines()[0][:20]) == (0, "usage: shop-migrate ")
+    unset = run(command, "upgrade", cwd=tmp_path)
+    assert (unset.returncode > 0, "DATABASE_URL" in unset.stderr) == (True, True)
+    assert run(command, "verify", cwd=tmp_path, DATABASE_URL=url).returncode == 3
+    assert run(command, "wait", "--timeout", "0.1", cwd=tmp_path, DATABASE_URL=url).returncode == 3
+    refused = run(installed / "shop", cwd=tmp_path, DATABASE_URL=url)
+    assert refused.returncode == 1
+    assert "NotCurrent: the database is not current; pending (2)" in refused.stderr
+    assert database.tables() == []
+    for applied in (["20261123101500", "20261123102000"], []):
+        done = run(command, "upgrade", cwd=tmp_path, DATABASE_URL=url)
+        assert (0, applied) == (done.returncode, re.findall(r"20261123\d{6}", done.stdout))
+    status = run(command, "status", "--json", cwd=tmp_path, DATABASE_URL=url)
+    assert (status.returncode, json.loads(status.stdout)["result"]["is_current"]) == (0, True)
+    with serving(installed / "shop", cwd=tmp_path, DATABASE_URL=url, PORT="0") as address:
+        assert ask(address) == (200, {"orders": 1})
+
+
+def test_a_package_as_a_zipapp(sqlite: Database, packages: list[Path], installed: Path, tmp_path: Path) -> None:
+    """By the commands of its README; a failure is a failure for who started it."""
+    commands = re.findall(r"```sh\n(.*?)```", (EXAMPLES / "packaged_app" / "README.md").read_text(), re.DOTALL)[1]
+    install, *rest = commands.splitlines()
+    (wheel,) = (path for path in packages if path.name.startswith("shop"))
+    assert install.endswith(" --target build .")
+    run(sys.executable, "-m", *install.split()[:-1], "--no-index", wheel, cwd=tmp_path)
+
+    made = run("bash", "-ec", "\n".join(rest[:-1]), cwd=tmp_path, PATH=f"{installed}{os.pathsep}{os.environ['PATH']}")
+    assert made.returncode == 0, made.stderr
+    shutil.rmtree(tmp_path / "build")
+    command = installed / "python", *rest[-1].split()[1:-1]
+
+    assert run(*command, "verify", cwd=tmp_path, DATABASE_URL=str(sqlite.url)).returncode == 3
+    assert run(*command, "upgrade", cwd=tmp_path, DATABASE_URL=str(sqlite.url)).returncode == 0
+    assert run(*command, "verify", cwd=tmp_path, DATABASE_URL=str(sqlite.url)).returncode == 0
+    assert sqlite.tables() == ["dbmigrate_ledger", "orders"]

@@ -1,0 +1,4 @@
+CREATE TABLE orders (
+    id INTEGER NOT NULL PRIMARY KEY,
+    item VARCHAR(255) NOT NULL
+);

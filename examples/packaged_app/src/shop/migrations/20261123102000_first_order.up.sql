@@ -1,0 +1,1 @@
+INSERT INTO orders (id, item) VALUES (1, 'tea');
