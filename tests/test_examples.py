@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
+import yaml
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -59,7 +60,7 @@ PROGRAMS = {
     "opentelemetry": (["migration 1_users up statement statement", "migration 2_email up statement", "upgrade"],) * 2,
 }
 #: What has commands of its own below.
-APPLICATIONS = {"fastapi_app", "flask_app", "packaged_app"}
+APPLICATIONS = {"fastapi_app", "flask_app", "kubernetes", "packaged_app"}
 BIN = Path(sys.executable).parent
 
 
@@ -571,3 +572,64 @@ def test_a_package_as_a_zipapp(sqlite: Database, packages: list[Path], installed
     assert run(*command, "upgrade", cwd=tmp_path, DATABASE_URL=str(sqlite.url)).returncode == 0
     assert run(*command, "verify", cwd=tmp_path, DATABASE_URL=str(sqlite.url)).returncode == 0
     assert sqlite.tables() == ["dbmigrate_ledger", "orders"]
+
+
+# Kubernetes
+
+
+def manifest(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is in a file, and the pod that it is about."""
+    (loaded,) = yaml.safe_load_all((EXAMPLES / "kubernetes" / f"{name}.yaml").read_text())
+    return loaded, loaded["spec"]["template"]["spec"]
+
+
+def test_manifests_are_what_they_should_be() -> None:
+    """A Job that is tried again, and a Deployment; confined, with the URL from a Secret, and of one release."""
+    (job, jobs), (deployment, pods) = manifest("job"), manifest("deployment")
+    containers = [*jobs["containers"], *pods["initContainers"], *pods["containers"]]
+
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    assert (deployment["apiVersion"], deployment["kind"]) == ("apps/v1", "Deployment")
+    assert (job["spec"]["backoffLimit"] > 0, jobs["restartPolicy"]) == (True, "Never")
+    spec = deployment["spec"]
+    labels, selected = spec["template"]["metadata"]["labels"], spec["selector"]["matchLabels"]
+    assert selected.items() <= labels.items()
+    assert not selected.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    assert job["metadata"]["name"].endswith(labels["app.kubernetes.io/version"].replace(".", "-"))
+    assert {container["image"] for container in containers} == {"registry.example.com/shop:1.0"}
+    for pod in (jobs, pods):
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert not pod["automountServiceAccountToken"]
+    for container in containers:
+        assert [variable["name"] for variable in container["env"]] == ["DATABASE_URL"]
+        assert "secretKeyRef" in container["env"][0]["valueFrom"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+    patience = int(pods["initContainers"][0]["command"][-1])
+    assert spec["progressDeadlineSeconds"] > patience
+
+
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_a_deployment(database: Database, installed: Path, tmp_path: Path) -> None:
+    """A pod waits, the job migrates, the pod serves. The next release has nothing pending, and waits for nothing."""
+    (_, jobs), (_, pods) = manifest("job"), manifest("deployment")
+    job, wait, shop = (
+        [str(installed / container["command"][0]), *container["command"][1:]]
+        for container in (jobs["containers"][0], pods["initContainers"][0], pods["containers"][0])
+    )
+    url = database.url.render_as_string(hide_password=False)
+
+    with subprocess.Popen(wait, cwd=tmp_path, env=os.environ | {"DATABASE_URL": url}) as waiting:
+        try:
+            time.sleep(2)
+            assert waiting.poll() is None
+            assert database.tables() == []
+            assert run(*job, cwd=tmp_path, DATABASE_URL=url).returncode == 0
+            assert waiting.wait(PATIENCE) == 0
+        finally:
+            waiting.kill()
+    with serving(*shop, cwd=tmp_path, DATABASE_URL=url, PORT="0") as address:
+        assert ask(address) == (200, {"orders": 1})
+    before = database.dump()
+    assert [run(*command, cwd=tmp_path, DATABASE_URL=url).returncode for command in (wait, job)] == [0, 0]
+    assert before == database.dump()
