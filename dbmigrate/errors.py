@@ -91,8 +91,10 @@ class NotCurrent(HistoryError):
     def __init__(self, findings: Iterable[Finding], pending: Iterable[str]) -> None:
         waiting = tuple(pending)
         few = ", ".join(waiting[:5]) + (", ..." if len(waiting) > 5 else "")  # noqa: PLR2004
-        message = f"the database is not current; pending ({len(waiting)}): {few or 'none'}"
-        super().__init__(findings, message + ("" if findings else ". Run upgrade() first"))
+        message = f"pending ({len(waiting)}): {few}" if waiting else "nothing is pending, but it is not as it should be"
+        super().__init__(
+            findings, f"the database is not current; {message}{'' if findings else '. Run upgrade() first'}"
+        )
         self.pending = waiting
 
 

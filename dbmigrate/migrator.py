@@ -429,8 +429,12 @@ class Migrator(Settings):
     def _session(self, *, create: bool = True) -> Generator[Run]:
         """Give a locked session; without `create` the ledger may be missing."""
         run = Run(self)
-        with engine_of(self.database) as engine, connect(engine, run), session(run, create=create):
-            yield run
+        try:
+            with engine_of(self.database) as engine, connect(engine, run), session(run, create=create):
+                yield run
+        except LedgerConflict as conflict:
+            run.patience = 0
+            _make_sense(run, conflict, fixed=False)
 
     @contextmanager
     def _existing(self, migrations: Sequence[Migration]) -> Generator[tuple[Run, Survey]]:

@@ -410,7 +410,9 @@ class StatementFinished(_Value):
 
 @dataclass(frozen=True, slots=True)
 class StepFinished(_Value):
-    """Event: a step ran and is committed. Raising from `on_event` here stops the run behind it.
+    """Event: a step ran and is committed; in a Connection of the caller's: it is done in the caller's transaction.
+
+    Raising from `on_event` here stops the run behind it.
 
     Where several steps commit together, theirs come behind that commit, in order.
     """

@@ -584,15 +584,36 @@ def test_a_projects_own_program(shop: Program) -> None:
     assert own("upgrade", "--database", _URL).returncode == 2
 
 
-def test_an_error_of_the_application_is_not_hidden(shop: Program) -> None:
-    """A MigrationError is printed as any other; what else a factory raises is the application's to see."""
-    (shop.folder / "own.py").write_text(_BINARY.replace('print("made", file=sys.stderr)', "raise KeyError('SETTING')"))
+@pytest.mark.parametrize("raised", ["KeyError('DATABASE_URL')", "ConfigurationError('no tenant')"])
+def test_an_application_that_is_not_configured(raised: str, shop: Program) -> None:
+    """What its function raises is an error of configuration, in the object as well, and shows where it comes from."""
+    text = _BINARY.replace('print("made", file=sys.stderr)', f"raise {raised}").replace("import F", "import C")
+    (shop.folder / "own.py").write_text(text.replace("dbmigrate import ", "dbmigrate import ConfigurationError, ", 1))
     own = Program(shop.folder, (sys.executable, shop.folder / "own.py"))
 
     done = own("status")
+    found = own.json("status", code=2)
 
-    assert done.returncode == 1
-    assert "KeyError: 'SETTING'" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    said = (
+        "error: the application cannot say what to migrate: KeyError: 'DATABASE_URL'"
+        if "Key" in raised
+        else "no tenant"
+    )
+    assert said in done.stderr
+    assert ("own.py" in done.stderr) == ("Key" in raised)
+    assert found["error"]["type"] == "ConfigurationError"
+
+
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_no_connection_is_code_1(database: Database, shop: Program) -> None:
+    """That may pass, and a wrong configuration does not."""
+    away = database.url.set(port=1, host="127.0.0.1", query={}).render_as_string(hide_password=False)
+
+    done = shop("status", "--database", away)
+
+    assert (done.returncode, "cannot connect to " in done.stderr) == (1, True)
+    assert shop("status", "--database", "postgresql+nodriver://h/d").returncode == 2
 
 
 # -- completion

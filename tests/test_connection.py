@@ -516,6 +516,26 @@ def test_a_snapshot_that_is_older_than_somebody_elses_upgrade(
 
 
 @pytest.mark.kinds("postgresql", "mariadb")
+@pytest.mark.parametrize("call", ["baseline", "accept"])
+def test_a_persons_word_over_an_old_snapshot(database: Database, call: str) -> None:
+    """It is not recorded, and who was faster is said as ever."""
+    engine = prepared(database)
+    other = sqlalchemy.create_engine(database.url)
+    edited = MemorySource([sql_migration("1", "a", "INSERT INTO mine VALUES (11)"), *list(DML.load())[1:]])
+    if call == "accept":
+        Migrator(other, DML).upgrade(to="1")
+
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+        connection.exec_driver_sql("SELECT * FROM mine").all()
+        Migrator(other, DML).upgrade()
+        with pytest.raises(MigrationInProgress, match="roll your transaction back, and call again"):
+            getattr(Migrator(connection, edited), call)("1", reason="x")
+
+    other.dispose()
+    assert {record.action for record in Migrator(database.url, DML).history()} == {"up"}
+
+
+@pytest.mark.kinds("postgresql", "mariadb")
 def test_an_old_snapshot_does_not_go_back(database: Database) -> None:
     """What looks like the last step there is none: the plan is stale, and no down script runs."""
     engine = prepared(database)

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from dbmigrate.cli.output import Output
 from dbmigrate.cli.parser import UsageError, make_parser
 from dbmigrate.errors import ConfigurationError, MigrationError, MigrationInProgress, NotCurrent
@@ -69,7 +72,7 @@ def make_cli(factory: Callable[[], Migrator], *, prog: str | None = None) -> Mai
     file and no environment is read for settings.
 
     Args:
-        factory: Makes the Migrator. A MigrationError that it raises is printed like any other.
+        factory: Makes the Migrator. What it raises is an error of configuration, printed with its traceback.
         prog: What the program is called in messages. None: the name under which it was started.
 
     """
@@ -99,6 +102,8 @@ def serve(argv: Sequence[str] | None, factory: Callable[[], Migrator] | None, pr
             answer = call.answer()
     except MigrationError as error:
         code = next(code for kind, code in _CODES if isinstance(error, kind))
+        if code == USAGE and isinstance(error.__cause__, DBAPIError | PoolTimeout):  # no connection: that may pass
+            code = FAILED
         return output.failed(options.command, error, code)
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, _Stopped) else signal.SIGINT

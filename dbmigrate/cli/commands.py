@@ -50,7 +50,15 @@ class Call:
         """The Migrator of the application, or of the settings, with the options of this call."""
         if self.factory is None:
             return self.attended(self.settings.migrator())
-        return self.attended(replace(self.factory(), **config.run_settings(vars(self.options))))
+        try:
+            migrator = self.factory()
+        except MigrationError:
+            raise
+        except Exception as error:
+            self.output.traceback(error)
+            reason = f"the application cannot say what to migrate: {type(error).__name__}: {error}. Nothing was run"
+            raise ConfigurationError(reason) from error
+        return self.attended(replace(migrator, **config.run_settings(vars(self.options))))
 
     def attended(self, migrator: Migrator) -> Migrator:
         """Return a Migrator whose events are shown."""

@@ -86,6 +86,12 @@ class Output:
         """Say what is not as it should be, and does not keep the command from running."""
         self.write(sys.stderr, f"{self.paint('warning')}: {text}\n")
 
+    def traceback(self, error: Exception) -> None:
+        """Show where an application's own error comes from."""
+        import traceback  # noqa: PLC0415 - only here
+
+        self.write(sys.stderr, "".join(traceback.format_exception(error)))
+
     def write(self, stream: TextIO, text: str) -> None:
         """Write, and be quiet from then on if nobody reads it."""
         try:
@@ -108,7 +114,7 @@ class Output:
             note = "" if event.outcome.statements else "  (there is no statement in its script)"
             self.line(f"{word}  {step.migration}  {duration(event.outcome.seconds)}{note}")
         elif isinstance(event, Waiting):
-            self.line(f"waiting for {event.holder or 'another migrator'}, {event.seconds:.0f} s")
+            self.line(f"waiting, {event.seconds:.0f} s: {event.holder or 'another migrator is at work'}")
 
     def asks(self, question: str) -> bool:
         """Ask a person; where there is none nothing is confirmed."""

@@ -11,7 +11,7 @@ from dbmigrate.model import VERSION
 _EXIT_CODES = """\
 exit codes:
   0  done
-  1  failed
+  1  failed, or no connection to be had
   2  wrong usage or configuration
   3  the database is not current (verify, wait, status --check, plan --check)
   4  another migration is in progress
