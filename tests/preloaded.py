@@ -4,6 +4,8 @@ import sqlalchemy.dialects.mysql
 import sqlalchemy.dialects.postgresql
 import sqlalchemy.dialects.sqlite
 
+import dbmigrate.cli.commands
+import dbmigrate.cli.config
 import dbmigrate.dialects.mysql
 import dbmigrate.dialects.postgresql
 import dbmigrate.dialects.sqlite

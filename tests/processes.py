@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
@@ -24,7 +28,8 @@ from dbmigrate import Migrator
 from dbmigrate.dialects import dialect_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from pathlib import Path
 
     from dbmigrate.dialects import Dialect
 
@@ -155,6 +160,41 @@ def _interruptible(answers: Any, url: str, source: Any) -> None:
         answers.put(type(error).__name__)
     else:
         answers.put("nothing")
+
+
+class Command(ForkServerProcess):
+    """`python -m dbmigrate` in a folder, in a session of its own; `files` are its stdin, stdout and stderr.
+
+    It differs from one that is executed in what is loaded already, which is most of the time that one takes.
+    """
+
+    def __init__(self, words: Sequence[str], folder: Path, variables: Mapping[str, str], files: Sequence[int]) -> None:
+        super().__init__(target=_command, args=(words, str(folder), dict(variables), [DupFd(file) for file in files]))
+        self.start()
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit code, as `subprocess.Popen` does."""
+        self.join(timeout)
+        assert self.exitcode is not None
+        return self.exitcode
+
+
+def _command(words: Sequence[str], folder: str, variables: Mapping[str, str], files: Sequence[Any]) -> None:
+    os.setsid()
+    os.chdir(folder)
+    for number, file in enumerate(files):
+        os.dup2(file.detach(), number)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv = ["dbmigrate", *words]
+    sys.path.insert(0, folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with (
+        open(0, closefd=False, encoding="utf-8") as sys.stdin,
+        open(1, "w", closefd=False, encoding="utf-8") as sys.stdout,
+        open(2, "w", closefd=False, encoding="utf-8", errors="backslashreplace", buffering=1) as sys.stderr,
+    ):
+        runpy.run_module("dbmigrate", run_name="__main__")
 
 
 @contextmanager

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import pty
-import select
 import signal
 import struct
 import subprocess
 import sys
 import termios
-import time
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fcntl import ioctl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from tests.processes import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     from _typeshed import StrPath
@@ -35,26 +38,54 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "TERM": "xterm-256color", **(more or {})}
 
 
+#: The command line with an interpreter of its own, from the first instant on.
+EXECUTED: Final = (sys.executable, "-m", "dbmigrate")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A program that was started over pipes."""
+
+    process: Command | subprocess.Popen[bytes]
+    said: TextIO
+    complained: TextIO
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def finish(self) -> subprocess.CompletedProcess[str]:
+        """Wait for its end."""
+        with _impatience(self.process), self.said, self.complained, ThreadPoolExecutor(1) as reader:
+            complaints = reader.submit(self.complained.read)
+            said = self.said.read()
+            return subprocess.CompletedProcess((), self.process.wait(PATIENCE), said, complaints.result())
+
+
+@contextmanager
+def _impatience(process: Command | subprocess.Popen[bytes]) -> Generator[None]:
+    """Kill it when it takes too long."""
+    assert process.pid is not None
+    timer = threading.Timer(PATIENCE, os.killpg, (process.pid, signal.SIGKILL))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 @dataclass(frozen=True)
 class Program:
-    """A program in a folder, with variables of its own."""
+    """A program in a folder, with variables of its own: a command, or else `python -m dbmigrate`, which is forked."""
 
     folder: Path
-    command: tuple[StrPath, ...] = (sys.executable, "-m", "dbmigrate")
+    command: tuple[StrPath, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __call__(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run it over pipes."""
-        return subprocess.run(
-            [*self.command, *words],
-            cwd=self.folder,
-            env=environment({**self.variables, **variables}),
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=PATIENCE,
-            check=False,
-        )
+        return self.start(*words, **variables).finish()
 
     def json(self, *words: str, code: int = 0, **variables: str) -> Any:
         """Run it with --json; return the one object on its stdout."""
@@ -66,16 +97,30 @@ class Program:
         assert (found["error"] is None) == (found["result"] is not None or not code)
         return found
 
-    def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
-        """Start it over pipes, in a process group of its own."""
+    def start(self, *words: str, **variables: str) -> Running:
+        """Start it over pipes."""
+        said, stdout = os.pipe()
+        complained, stderr = os.pipe()
+        stdin = os.open(os.devnull, os.O_RDONLY)
+        process = self._start(words, variables, (stdin, stdout, stderr))
+        for file in (stdin, stdout, stderr):
+            os.close(file)
+        return Running(process, os.fdopen(said, encoding="utf-8"), os.fdopen(complained, encoding="utf-8"))
+
+    def _start(
+        self, words: Sequence[str], variables: Mapping[str, str], files: tuple[int, int, int]
+    ) -> Command | subprocess.Popen[bytes]:
+        full = environment({**self.variables, **variables})
+        if not self.command:
+            return Command(words, self.folder, full, files)
+        stdin, stdout, stderr = files
         return subprocess.Popen(
             [*self.command, *words],
             cwd=self.folder,
-            env=environment({**self.variables, **variables}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            env=full,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
             start_new_session=True,
         )
 
@@ -87,34 +132,22 @@ class Program:
         waiting = dict(typed or {})
         ours, theirs = pty.openpty()
         ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        process = subprocess.Popen(
-            [*self.command, *words],
-            cwd=self.folder,
-            env=environment({**self.variables, **variables}),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
+        process = self._start(words, variables, (theirs, theirs, theirs))
         os.close(theirs)
-        seen, until = b"", time.monotonic() + PATIENCE
+        seen = b""
         try:
-            while time.monotonic() < until:
-                if not select.select([ours], [], [], 0.1)[0]:
-                    continue
-                try:
-                    piece = os.read(ours, 65536)
-                except OSError:  # EIO: nobody has the other end any more
-                    piece = b""
-                if not piece:
-                    break
-                seen += piece
-                for text in [text for text in waiting if text.encode() in seen]:
-                    os.write(ours, waiting.pop(text).encode())
-            assert time.monotonic() < until, seen.decode()
-            return seen.decode(), process.wait(PATIENCE)
+            with _impatience(process):
+                while piece := _piece(ours):
+                    seen += piece
+                    for text in [text for text in waiting if text.encode() in seen]:
+                        os.write(ours, waiting.pop(text).encode())
+                return seen.decode(), process.wait(PATIENCE)
         finally:
             os.close(ours)
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+
+
+def _piece(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # EIO: nobody has the other end any more
+        return b""

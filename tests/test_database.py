@@ -395,6 +395,7 @@ def lose(database: Database, method: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @postgresql_only
+@pytest.mark.default_driver  # the server waits for 5 seconds
 def test_sessions_keep_it_unless_forced(database: Database, url: URL) -> None:
     """They are counted; an idle one in the pool of the very engine counts too. Forced, they are ended."""
     managed.create(url)

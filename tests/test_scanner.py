@@ -716,7 +716,7 @@ def test_postgresql_takes_what_was_cut(postgresql: Database) -> None:
     tally: Counter[str] = Counter()
     by_psql: Counter[str] = Counter()
 
-    @examples(60)
+    @examples(40)
     @given(script=sqlgrammar.postgresql(), also_psql=st.booleans())
     def check(script: str, *, also_psql: bool) -> None:
         for database in (postgresql, other):
@@ -760,7 +760,7 @@ def test_mariadb_takes_what_was_cut(mariadb: Database) -> None:
     command = [client, "--no-defaults", "--comments", "--default-character-set=utf8mb4"]
     command += [f"--socket={server.socket}", f"--user={servers.USER}", mariadb.name]
 
-    @examples(150)
+    @examples(100)
     @given(scripts=sqlgrammar.mariadb())
     def check(scripts: tuple[str, str]) -> None:
         for database in (mariadb, other):
@@ -942,12 +942,12 @@ def test_depth_does_not_matter(case: Callable[[int], str], kind: str) -> None:
     assert problem is None or problem.line == 1
 
 
-def test_a_million_statements() -> None:
-    """A file of 50 MB with 1,000,000 statements, half of it in one line, is cut right."""
-    lines = [f"INSERT INTO a (b, c) VALUES ({n:07}, 'it''s; -- {n}')" for n in range(1_000_000)]
+def test_a_hundred_thousand_statements() -> None:
+    """A file of 5 MB, half of it in one line, is cut right; the benchmark of the scanner cuts a million."""
+    lines = [f"INSERT INTO a (b, c) VALUES ({n:07}, 'it''s; -- {n}')" for n in range(100_000)]
     half = len(lines) // 2
     script = ";\n".join(lines[:half]) + ";\n" + "; ".join(lines[half:]) + "\n"
-    assert len(script) > 50_000_000
+    assert len(script) > 5_000_000
 
     count, last = 0, None
     for expected, statement in zip(lines, cut(script, POSTGRESQL), strict=True):
@@ -956,7 +956,7 @@ def test_a_million_statements() -> None:
         count, last = count + 1, statement
 
     assert last is not None
-    assert (1_000_000, half + 1) == (count, last.line)
+    assert (100_000, half + 1) == (count, last.line)
     assert last.column == last.offset - script.rindex("\n", 0, -1)
 
 

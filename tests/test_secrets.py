@@ -226,29 +226,34 @@ def test_a_migration_that_fails(
     assert WORD not in str(database.dump())
 
 
-def _refused(database: Database, url: sqlalchemy.URL) -> sqlalchemy.URL:
-    """Return the URL of a database that the server will not drop or create."""
-    return url if database.kind == "postgresql" else url.set(database="x" * 70)
+@pytest.fixture
+def kept(database: Database, url: sqlalchemy.URL) -> Iterator[sqlalchemy.URL]:
+    """The URL of a database that the server will not drop."""
+    if database.kind != "postgresql":
+        yield url.set(database="x" * 70)
+        return
+    database.execute(f"ALTER DATABASE {database.name} IS_TEMPLATE true")
+    yield url
+    database.execute(f"ALTER DATABASE {database.name} IS_TEMPLATE false")
 
 
 @pytest.mark.every_driver
 @servers_only
 @everywhere
 def test_databases_that_are_not_created_or_dropped(
-    database: Database, url: sqlalchemy.URL, place: Any, caplog: pytest.LogCaptureFixture
+    kept: sqlalchemy.URL, url: sqlalchemy.URL, place: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A wrong password, an unknown host; and what the server refuses over a connection with the right one."""
-    right = place(_refused(database, url), PASSWORD)
+    right = place(kept, PASSWORD)
     wrong = [place(url, f"{WORD} {PASSWORD}"), right.set(host="nowhere.invalid"), place(url, UNSENDABLE)]
     for address in wrong:
         for given in _databases(address.set(username="nobody_there") if address is wrong[2] else address):
             with hidden(ConfigurationError, caplog, "cannot connect to"):
                 managed.create(given)
-    with database.connect():  # which keeps PostgreSQL from dropping it
-        for given in _databases(right):
-            with hidden(ConfigurationError, caplog, "Nothing was changed") as caught:
-                managed.drop(given)
-            assert caught.value.__cause__ is not None
+    for given in _databases(right):
+        with hidden(ConfigurationError, caplog, "Nothing was changed") as caught:
+            managed.drop(given)
+        assert caught.value.__cause__ is not None
 
 
 @servers_only
