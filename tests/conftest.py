@@ -81,8 +81,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """At least two, for tests wait a lot; at most four, for each may use many connections."""
-    return max(2, min(4, os.cpu_count() or 1))
+    """Four even on two cores, for tests wait a lot; no more, for each may use many connections."""
+    return 4
 
 
 _Servers = dict[servers.Kind, servers.Server | str]
@@ -170,6 +170,8 @@ def _unpack(packed: str) -> _Servers:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers. This runs after Ctrl-C as well."""
+    while _OUTSIDE:
+        _OUTSIDE.popitem()[1].close()
     for server in config.stash.get(_SERVERS, {}).values():
         if isinstance(server, servers.Server):
             server.stop()  # does nothing in a worker
@@ -470,13 +472,29 @@ def empty(server: servers.Server, name: str) -> None:
     Raises:
         NotOurDatabaseError: The name or the server is not the suite's.
     """
-    home = "postgres" if server.kind == "postgresql" else "mysql"
-    with contextlib.closing(_connect(server, home)) as connection:
-        check_own(connection, server, name)
-        if server.kind == "postgresql":
-            _empty_postgresql(connection, server, name)
-        else:
-            _empty_mariadb(connection, name)
+    connection = _outside(server)
+    check_own(connection, server, name)
+    if server.kind == "postgresql":
+        _empty_postgresql(connection, server, name)
+    else:
+        _empty_mariadb(connection, name)
+
+
+#: By the kinds and directories of the servers: connections are the dearest thing that a test asks of them.
+_OUTSIDE: Final[dict[tuple[Kind, str], Any]] = {}
+
+
+def _outside(server: servers.Server) -> Any:
+    """The connection of this process to a database of the server that is no test's."""
+    key = (server.kind, str(server.data_directory))
+    if key in _OUTSIDE:
+        try:
+            _rows(_OUTSIDE[key], server.kind, "SELECT 1")
+        except Exception:  # noqa: BLE001 - each driver has its own
+            _OUTSIDE.pop(key).close()
+    if key not in _OUTSIDE:
+        _OUTSIDE[key] = _connect(server, "postgres" if server.kind == "postgresql" else "mysql")
+    return _OUTSIDE[key]
 
 
 def check_own(connection: Any, server: servers.Server, name: str) -> None:
@@ -587,14 +605,22 @@ def _sqlite_leftovers(database: Database) -> list[str]:
 
 
 def _postgresql_leftovers(database: Database) -> list[str]:
-    idle = database.query(
+    assert database.server is not None
+    connection = _outside(database.server)
+    idle = _rows(
+        connection,
+        database.kind,
         "SELECT pid, state, query FROM pg_stat_activity"
-        " WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+        " WHERE datname = %s AND starts_with(state, 'idle in transaction')",
+        database.name,
     )
-    held = database.query(
+    held = _rows(
+        connection,
+        database.kind,
         "SELECT l.pid, l.classid, l.objid, l.objsubid"
         " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-        " WHERE l.locktype = 'advisory' AND a.datname = current_database()"
+        " WHERE l.locktype = 'advisory' AND a.datname = %s",
+        database.name,
     )
     return [
         *(f"session {pid} is {state}; its last query: {query}" for pid, state, query in idle),
@@ -605,11 +631,15 @@ def _postgresql_leftovers(database: Database) -> list[str]:
 def _mariadb_leftovers(database: Database) -> list[str]:
     # A transaction that has touched a table holds a lock on its definition. innodb_trx would be
     # the other place to look, but it shows an old state as long as somebody keeps reading it.
-    held = database.query(
+    assert database.server is not None
+    held = _rows(
+        _outside(database.server),
+        database.kind,
         "SELECT l.thread_id, l.lock_type, l.table_schema, l.table_name"
         " FROM information_schema.metadata_lock_info l"
         " JOIN information_schema.processlist p ON p.id = l.thread_id"
-        " WHERE p.db = database() AND (p.command = 'Sleep' OR l.lock_type = 'User lock')"
+        " WHERE p.db = %s AND (p.command = 'Sleep' OR l.lock_type = 'User lock')",
+        database.name,
     )
     return [
         f"session {session} holds the user lock {schema!r}"

@@ -231,6 +231,7 @@ def _send_watchdog(kind: Kind, *, durable: bool) -> subprocess.Popen[str]:
         # Ctrl-C reaches the whole group of a terminal. The watchdog has to outlive us.
         start_new_session=True,
         cwd="/",
+        env={**os.environ, "TMPDIR": tempfile.gettempdir()},  # a suite may have set it for itself alone
     )
 
 
@@ -480,7 +481,7 @@ class _PostgreSQL(_Recipe):
                 "full_page_writes": "off",
                 "wal_level": "minimal",
                 "max_wal_senders": 0,
-                "shared_buffers": "64MB",
+                "shared_buffers": "16MB",
                 # Its locks would come and go at random.
                 "autovacuum": "off",
             }
