@@ -44,6 +44,11 @@ class MigrationError(Exception):
         return (Exception.__new__, (type(self), *self.args), self.__dict__)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things as one says it in English."""
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
+
+
 class ConfigurationError(MigrationError):
     """The call or the configuration is wrong, or the database cannot be reached. No database was changed."""
 

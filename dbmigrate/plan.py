@@ -12,7 +12,7 @@ from hashlib import sha256
 from operator import itemgetter
 from typing import Literal
 
-from dbmigrate.errors import LedgerError, TargetError
+from dbmigrate.errors import LedgerError, TargetError, counted
 from dbmigrate.model import (
     Ahead,
     Edited,
@@ -198,7 +198,8 @@ def downgrade_steps(
         count = len(above) if to == BASE else steps
         if count > len(above):
             floor = " above the baseline" if len(above) < len(newest_first) else ""
-            raise TargetError(f"{count} steps back, but only {len(above)} applied{floor}. Nothing was run")
+            there = f"{counted(len(above), 'migration')} applied{floor}"
+            raise TargetError(f"cannot go {counted(count, 'step')} back: {there}. Nothing was run")
         chosen = above[:count]
     else:
         last = migrations.index(find(to, migrations))

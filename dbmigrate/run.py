@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects import Dialect
 from dbmigrate.dialects.base import AS_WRITTEN, EndedError, StepError, send
-from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress, SourceError
+from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress, SourceError, counted
 from dbmigrate.ledger import Ledger, PlainLedger, TableLedger
 from dbmigrate.model import (
     VERSION,
@@ -102,7 +102,7 @@ class Run:
     def done(self) -> str:
         """What a message can say of the steps of this call."""
         count = len(self.outcomes)
-        return f"{count} steps of this call had been committed before" if count else "Nothing was run"
+        return f"{counted(count, 'step')} of this call had been committed before" if count else "Nothing was run"
 
     def emit(self, event: Event) -> None:
         """Tell who listens what happens."""
@@ -342,9 +342,9 @@ class Tracker:
         if rolled_back and any(outcome.step.direction == "down" for outcome in self.run.outcomes):
             again = "Correct the cause, look at status(), and go on with goto(): the same call would go back further"
         where = f"{'is' if before == 1 else 'are'} {'committed' if dialect.waits else 'done in your transaction'}"
+        ran = f"{counted(before, 'step')} of this call before it {where}. " if before else ""
         return MigrationFailed(
-            f"{place}: {step}: {which}{reason}{excerpt}\n{f'Hint: {hint}. ' if hint else ''}{state}. {before} "
-            f"{'step' if before == 1 else 'steps'} of this call before it {where}. {again}",
+            f"{place}: {step}: {which}{reason}{excerpt}\n{f'Hint: {hint}. ' if hint else ''}{state}. {ran}{again}",
             step=str(step),
             statement=statement.ordinal if statement is not None else None,
             line=line,

@@ -280,7 +280,7 @@ class Database:
     """A database of a test, empty at first, and the means to look into it.
 
     What looks inside (`execute`, `query`, `schema` and so on) uses a connection of its own, made
-    by the driver alone, in autocommit, and closed at once.
+    by the driver alone, in autocommit, and closed at once; within `looking` they share one.
     """
 
     kind: Kind
@@ -291,6 +291,7 @@ class Database:
     _make: Callable[[], Database] = field(repr=False)
     server: servers.Server | None = None
     _engines: list[sqlalchemy.Engine] = field(default_factory=list, repr=False)
+    _look: Any = field(default=None, repr=False)
 
     @property
     def url(self) -> sqlalchemy.URL:
@@ -336,15 +337,28 @@ class Database:
         with contextlib.closing(connection):
             yield connection
 
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[Any]:
+        """One connection for all that looks inside meanwhile: connections are dear."""
+        if self._look is not None:
+            yield self._look
+            return
+        with self.connect() as connection:
+            self._look = connection
+            try:
+                yield connection
+            finally:
+                self._look = None
+
     def execute(self, *statements: str) -> None:
         """Run statements, each committed by itself, as they are: without parameters."""
-        with self.connect() as connection, contextlib.closing(connection.cursor()) as cursor:
+        with self.looking() as connection, contextlib.closing(connection.cursor()) as cursor:
             for statement in statements:
                 cursor.execute(_sent(self.kind, statement))
 
     def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """The rows of a query; parameters are in the style of the default driver."""
-        with self.connect() as connection:
+        with self.looking() as connection:
             return _rows(connection, self.kind, statement, *parameters)
 
     def tables(self) -> list[str]:
@@ -361,16 +375,20 @@ class Database:
         """
         if self._is_absent():
             return []
-        lines = _SCHEMA[self.kind](self)
+        with self.looking():
+            lines = _SCHEMA[self.kind](self)
         return sorted(line for name, line in lines if not name.startswith(exclude))
 
     def dump(self, exclude: str | tuple[str, ...] = ()) -> dict[str, list[str]]:
         """The schema, under "", and all rows of all tables, sorted: for comparisons."""
-        result = {"": self.schema(exclude)}
-        for table in self.tables():
-            name = table.rpartition(".")[2] if self.kind == "postgresql" else table
-            if not name.startswith(exclude):
-                result[table] = self._rows_of(table)
+        if self._is_absent():
+            return {"": []}
+        with self.looking():
+            result = {"": self.schema(exclude)}
+            for table in self.tables():
+                name = table.rpartition(".")[2] if self.kind == "postgresql" else table
+                if not name.startswith(exclude):
+                    result[table] = self._rows_of(table)
         return result
 
     def leftovers(self) -> list[str]:
@@ -831,9 +849,9 @@ WHERE d.datname = current_database()
 
 
 def _postgresql_schema(database: Database) -> _Lines:
-    with database.connect() as connection:
+    with database.looking() as connection, connection.transaction():
         # With an empty path every name in a definition is qualified.
-        connection.execute("SET search_path = ''")
+        connection.execute("SET LOCAL search_path = ''")
         return [(name, line) for name, line in _rows(connection, "postgresql", _POSTGRESQL_SCHEMA)]
 
 
@@ -859,7 +877,7 @@ def _mariadb_schema(database: Database) -> _Lines:
     for (name,) in database.query("SELECT event_name FROM information_schema.events WHERE event_schema = database()"):
         objects.append((name, "EVENT", name, 3))
     lines = []
-    with database.connect() as connection:
+    with database.looking() as connection:
         for belongs_to, kind, name, column in objects:
             shown = _rows(connection, "mariadb", f"SHOW CREATE {kind} {_quoted(name, '`')}")
             text = shown[0][column]

@@ -114,15 +114,20 @@ class Program:
         if not self.command:
             return Command(words, self.folder, full, files)
         stdin, stdout, stderr = files
-        return subprocess.Popen(
-            [*self.command, *words],
-            cwd=self.folder,
-            env=full,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-        )
+        # A suite that runs in the background is deaf to Ctrl-C, and so would be what it starts.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [*self.command, *words],
+                cwd=self.folder,
+                env=full,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def on_terminal(self, *words: str, typed: Mapping[str, str] | None = None, **variables: str) -> tuple[str, int]:
         """Run it on a terminal; return all that is written there, and the exit code.

@@ -390,7 +390,7 @@ def test_a_signal_ends_it_at_a_safe_point(number: signal.Signals, code: int, sho
     done = process.finish()
 
     assert done.returncode == code, done.stderr
-    assert f"interrupted by {number.name}; 2 steps of this call are committed; " in done.stderr
+    assert f"interrupted by {number.name}; 2 steps of this call committed; " in done.stderr
     assert "; 3_endless up was rolled back" in done.stderr
     status = Migrator(f"sqlite:///{shop.folder}/app.db", shop.folder / "migrations").status()
     assert [entry.state for entry in status.entries] == ["applied", "applied", "pending"]

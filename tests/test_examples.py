@@ -416,18 +416,17 @@ def copied(name: str, tmp_path: Path) -> Path:
 # FastAPI
 
 
-@pytest.mark.kinds("sqlite", "postgresql")
-def test_a_pod_starts_only_when_the_database_is_current(database: Database, tmp_path: Path) -> None:
+def test_a_pod_starts_only_when_the_database_is_current(postgresql: Database, tmp_path: Path) -> None:
     """It refuses while that is behind, and changes nothing. Development upgrades; then pods start, older ones too."""
     shop = copied("fastapi_app", tmp_path)
     command = BIN / "uvicorn", "--factory", "shop:create_app", "--port", "0"
-    url = database.url.render_as_string(hide_password=False)
+    url = postgresql.url.render_as_string(hide_password=False)
 
     pod = run(*command, cwd=shop, DATABASE_URL=url)
 
     assert pod.returncode == 3
     assert "NotCurrent: the database is not current; pending (1): 20261123101500_notes" in pod.stderr
-    assert database.tables() == []
+    assert postgresql.tables() == []
     with serving(*command, cwd=shop, DATABASE_URL=url, SHOP_ENV="development") as address:
         assert ask(f"{address}/notes", {"body": "first"}) == (201, None)
     with serving(*command, cwd=shop, DATABASE_URL=url) as address:
@@ -467,20 +466,19 @@ def test_the_event_loop_is_free_meanwhile(sqlite: Database) -> None:
 # Flask
 
 
-@pytest.mark.kinds("sqlite", "postgresql")
-def test_flask_serves_when_its_command_has_upgraded(database: Database, tmp_path: Path) -> None:
+def test_flask_serves_when_its_command_has_upgraded(sqlite: Database, tmp_path: Path) -> None:
     """Neither its own server nor another one starts before; the commands do."""
     shop = copied("flask_app", tmp_path)
     flask = BIN / "flask", "--app", "shop"
     production = sys.executable, "-c", "from shop import create_app; create_app()"
-    url = database.url.render_as_string(hide_password=False)
+    url = sqlite.url.render_as_string(hide_password=False)
 
     for command in ((*flask, "run", "--port", "0"), production):
         done = run(*command, cwd=shop, DATABASE_URL=url)
         assert done.returncode == 1
         assert "NotCurrent: the database is not current; pending (1): 20261123101500_notes" in done.stderr
     assert "Apply every migration that is pending." in run(*flask, "--help", cwd=shop, DATABASE_URL=url).stdout
-    assert database.tables() == []
+    assert sqlite.tables() == []
     for expected in ("applied 20261123101500_notes\n", "nothing to do\n"):
         done = run(*flask, "db-upgrade", cwd=shop, DATABASE_URL=url)
         assert (0, expected) == (done.returncode, done.stdout)
@@ -528,12 +526,11 @@ def installed(packages: list[Path], tmp_path_factory: pytest.TempPathFactory) ->
     return folder / "bin"
 
 
-@pytest.mark.kinds("sqlite", "postgresql")
 def test_a_package_has_its_own_release_binary(
-    database: Database, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite: Database, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From its wheel, in an environment of its own: help without a database, what is pending, upgrade, and serving."""
-    command, url = installed / "shop-migrate", database.url.render_as_string(hide_password=False)
+    command, url = installed / "shop-migrate", sqlite.url.render_as_string(hide_password=False)
 
     monkeypatch.delenv("DATABASE_URL", raising=False)
     helped = run(command, "--help", cwd=tmp_path)
@@ -545,7 +542,7 @@ def test_a_package_has_its_own_release_binary(
     refused = run(installed / "shop", cwd=tmp_path, DATABASE_URL=url)
     assert refused.returncode == 1
     assert "NotCurrent: the database is not current; pending (2)" in refused.stderr
-    assert database.tables() == []
+    assert sqlite.tables() == []
     for applied in (["20261123101500", "20261123102000"], []):
         done = run(command, "upgrade", cwd=tmp_path, DATABASE_URL=url)
         assert (0, applied) == (done.returncode, re.findall(r"20261123\d{6}", done.stdout))
@@ -609,27 +606,26 @@ def test_manifests_are_what_they_should_be() -> None:
     assert spec["progressDeadlineSeconds"] > patience
 
 
-@pytest.mark.kinds("sqlite", "postgresql")
-def test_a_deployment(database: Database, installed: Path, tmp_path: Path) -> None:
+def test_a_deployment(postgresql: Database, installed: Path, tmp_path: Path) -> None:
     """A pod waits, the job migrates, the pod serves. The next release has nothing pending, and waits for nothing."""
     (_, jobs), (_, pods) = manifest("job"), manifest("deployment")
     job, wait, shop = (
         [str(installed / container["command"][0]), *container["command"][1:]]
         for container in (jobs["containers"][0], pods["initContainers"][0], pods["containers"][0])
     )
-    url = database.url.render_as_string(hide_password=False)
+    url = postgresql.url.render_as_string(hide_password=False)
 
     with subprocess.Popen(wait, cwd=tmp_path, env=os.environ | {"DATABASE_URL": url}) as waiting:
         try:
             time.sleep(2)
             assert waiting.poll() is None
-            assert database.tables() == []
+            assert postgresql.tables() == []
             assert run(*job, cwd=tmp_path, DATABASE_URL=url).returncode == 0
             assert waiting.wait(PATIENCE) == 0
         finally:
             waiting.kill()
     with serving(*shop, cwd=tmp_path, DATABASE_URL=url, PORT="0") as address:
         assert ask(address) == (200, {"orders": 1})
-    before = database.dump()
+    before = postgresql.dump()
     assert [run(*command, cwd=tmp_path, DATABASE_URL=url).returncode for command in (wait, job)] == [0, 0]
-    assert before == database.dump()
+    assert before == postgresql.dump()

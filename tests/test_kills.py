@@ -100,8 +100,9 @@ def _clean(database: Database) -> None:
 
 def _state(database: Database) -> tuple[object, object]:
     """Return the catalogue and data, and what the ledger says without times and sessions."""
-    ledger = database.query("SELECT seq, version, action, checksum, chain FROM dbmigrate_ledger ORDER BY seq")
-    return database.dump(exclude="dbmigrate_"), ledger
+    with database.looking():
+        ledger = database.query("SELECT seq, version, action, checksum, chain FROM dbmigrate_ledger ORDER BY seq")
+        return database.dump(exclude="dbmigrate_"), ledger
 
 
 def _recover(database: Database, folder: Path, call: str) -> int:

@@ -158,7 +158,7 @@ def test_too_many_steps_back_are_refused(database: Database) -> None:
     """More steps than are applied is an error, not a guess."""
     migrator(database).upgrade(to="1")
 
-    with pytest.raises(TargetError, match="3 steps back, but only 1 applied"):
+    with pytest.raises(TargetError, match="cannot go 3 steps back: 1 migration applied"):
         migrator(database).downgrade(steps=3)
     with pytest.raises(ConfigurationError):
         migrator(database).downgrade(steps=0)
@@ -622,7 +622,7 @@ def test_baseline_records_and_runs_nothing(database: Database) -> None:
     assert states(status) == [("1", "applied"), ("2", "applied"), ("3", "pending")]
     assert ran(migrator(database).upgrade()) == ["3_rows up"]
     assert ran(migrator(database).downgrade(to="base")) == ["3_rows down"]
-    with pytest.raises(TargetError, match="only 0 applied above the baseline"):
+    with pytest.raises(TargetError, match="no migrations applied above the baseline"):
         migrator(database).downgrade()
     assert ran(migrator(database).downgrade(to="1")) == ["2_notes down"]
     with pytest.raises(HistoryError, match="empty ledger"):

@@ -147,14 +147,14 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def controller(
-    server: servers.Server, request: pytest.FixtureRequest
-) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def controller(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A process that has started a server of its own and waits, and that server's address."""
+    kind, how = request.param
+    conftest.server_of(request.config, kind)  # or the test is skipped
     process = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, server.kind],
+        [sys.executable, "-c", CONTROLLER, kind],
         cwd=ROOT,
-        env={**os.environ, "HOW": getattr(request, "param", "alone")},
+        env={**os.environ, "HOW": how},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -173,7 +173,8 @@ def controller(
         process.wait()
 
 
-@pytest.mark.parametrize("controller", ["alone", "fork"], indirect=True)
+# What watches over a server is the same for both kinds, and to start one takes seconds.
+@pytest.mark.parametrize("controller", [("postgresql", "alone"), ("mariadb", "fork")], indirect=True, ids="-".join)
 def test_servers_die_with_a_killed_controller(
     controller: tuple[subprocess.Popen[str], dict[str, Any]],
 ) -> None:
@@ -190,6 +191,7 @@ def test_servers_die_with_a_killed_controller(
     assert eventually(lambda: gone(address))
 
 
+@pytest.mark.parametrize("controller", [("mariadb", "alone")], indirect=True, ids="-".join)
 def test_servers_die_on_ctrl_c(
     controller: tuple[subprocess.Popen[str], dict[str, Any]],
 ) -> None:
@@ -622,68 +624,43 @@ def test_a_database_that_is_left_out_is_named(tmp_path: Path) -> None:
     assert "NOT TESTED: postgresql (left out by --databases)" in result.stdout
 
 
-# Servers are looked for as always, but there is nothing where one looks.
-NOTHING_INSTALLED = """
+# Servers are looked for as always, but there is nothing where one looks; nor are two of the drivers.
+MUCH_IS_MISSING = """
 from tests import servers
 servers._folders = lambda *_: []
 servers._postgresql_folders = lambda: []
 servers.install_missing = lambda _: ""
 servers.install_missing_clients = lambda _: None
+servers._MODULES = {**servers._MODULES, "pg8000": ("not_there", "pg8000"), "mysqldb": ("not_there", "mysqlclient")}
 """
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
-def test_a_missing_database_is_named(tmp_path: Path, workers: list[str]) -> None:
-    """Tests of a database that is not installed are skipped, and the summary says so."""
-    (tmp_path / "nothing.py").write_text(NOTHING_INSTALLED, encoding="utf-8")
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    """Tests of a database or driver that is not installed are skipped, and the summary says so."""
+    (tmp_path / "missing.py").write_text(MUCH_IS_MISSING, encoding="utf-8")
 
-    result = run_pytest(tmp_path, ONE_TEST, "-p", "nothing", *workers)
+    result = run_pytest(tmp_path, ONE_TEST, "-p", "missing", "-n", "2")
 
     assert result.returncode == 0, result.stdout
     assert "1 passed, 2 skipped" in result.stdout
     assert "NOT TESTED: postgresql (initdb is not installed)" in result.stdout
     assert "NOT TESTED: mariadb (mariadbd or mysqld is not installed)" in result.stdout
-
-
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
-def test_a_missing_database_fails_if_required(tmp_path: Path, workers: list[str]) -> None:
-    """With --require-servers there is no test run without all databases."""
-    (tmp_path / "nothing.py").write_text(NOTHING_INSTALLED, encoding="utf-8")
-
-    result = run_pytest(tmp_path, ONE_TEST, "-p", "nothing", "--require-servers", *workers)
-
-    assert result.returncode == 1, result.stdout
-    assert "A database is required but missing." in result.stdout
-    assert "mariadb: mariadbd or mysqld is not installed" in result.stdout
-    assert "passed" not in result.stdout
-
-
-TWO_DRIVERS_MISSING = f"""
-{NOTHING_INSTALLED}
-servers._MODULES = {{**servers._MODULES, "pg8000": ("not_there", "pg8000"), "mysqldb": ("not_there", "mysqlclient")}}
-"""
-
-
-def test_a_missing_driver_is_named(tmp_path: Path) -> None:
-    """The summary says which drivers were not tested."""
-    (tmp_path / "missing.py").write_text(TWO_DRIVERS_MISSING, encoding="utf-8")
-
-    result = run_pytest(tmp_path, ONE_TEST, "-p", "missing")
-
-    assert result.returncode == 0, result.stdout
     assert "NOT TESTED: postgresql by pg8000 (pg8000 is not installed (No module named 'not_there'))" in result.stdout
     assert "NOT TESTED: mariadb by mysqldb (mysqlclient is not installed" in result.stdout
 
 
-def test_a_missing_driver_fails_if_required(tmp_path: Path) -> None:
-    """With --require-servers every driver must be there that the group of the tests lists, and no other."""
-    (tmp_path / "missing.py").write_text(TWO_DRIVERS_MISSING, encoding="utf-8")
+def test_what_is_missing_fails_if_required(tmp_path: Path) -> None:
+    """With --require-servers there is no test run without all databases, and all drivers that the group lists."""
+    (tmp_path / "missing.py").write_text(MUCH_IS_MISSING, encoding="utf-8")
 
-    result = run_pytest(tmp_path, ONE_TEST, "-p", "missing", "--require-servers")
+    result = run_pytest(tmp_path, ONE_TEST, "-p", "missing", "--require-servers", "-n", "2")
 
     assert result.returncode == 1, result.stdout
+    assert "A database is required but missing." in result.stdout
+    assert "mariadb: mariadbd or mysqld is not installed" in result.stdout
     assert "postgresql by pg8000 (pg8000 is not installed" in result.stdout
     assert "mysqlclient" not in result.stdout
+    assert "passed" not in result.stdout
 
 
 EVERY_DRIVER = """

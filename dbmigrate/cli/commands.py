@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 from dbmigrate.cli import config
 from dbmigrate.cli.output import Answer, Output, duration, moment, table
 from dbmigrate.connect import without_secrets
-from dbmigrate.errors import ConfigurationError, MigrationError
+from dbmigrate.errors import ConfigurationError, MigrationError, counted
 from dbmigrate.migrator import Migrator
 from dbmigrate.model import Event, Report, Status, Step, StepFinished, StepStarted
 
@@ -84,7 +84,7 @@ class Call:
         """Say what a run that was interrupted leaves in the database."""
         import signal  # noqa: PLC0415 - only here
 
-        said = f"interrupted by {signal.Signals(number).name}; {self._ended} steps of this call are committed"
+        said = f"interrupted by {signal.Signals(number).name}; {counted(self._ended, 'step')} of this call committed"
         step = self._running
         if step is None:
             return said
@@ -161,7 +161,7 @@ def history(call: Call) -> Answer:
 def validate(call: Call) -> Answer:
     """Check the files of the source."""
     found = (call.migrator if call.factory is not None else call.settings.validator()).validate()
-    lines = [f"{len(found)} migrations, nothing wrong with their files"]
+    lines = [f"{counted(len(found), 'migration')}, nothing wrong with their files"]
     return Answer(lines, {"format": 1, "type": "Validation", "migrations": [m.to_dict() for m in found]})
 
 
