@@ -14,6 +14,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import threading
 import time
 import tomllib
 from dataclasses import dataclass, field
@@ -280,7 +281,7 @@ class Database:
     """A database of a test, empty at first, and the means to look into it.
 
     What looks inside (`execute`, `query`, `schema` and so on) uses a connection of its own, made
-    by the driver alone, in autocommit, and closed at once; within `looking` they share one.
+    by the driver alone, in autocommit.
     """
 
     kind: Kind
@@ -339,16 +340,16 @@ class Database:
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[Any]:
-        """One connection for all that looks inside meanwhile: connections are dear."""
-        if self._look is not None:
-            yield self._look
-            return
-        with self.connect() as connection:
-            self._look = connection
-            try:
+        """The connection of what looks inside: on a server the same for the whole test, for they are dear there."""
+        if self.server is None or threading.current_thread() is not threading.main_thread():
+            with self.connect() as connection:
                 yield connection
-            finally:
-                self._look = None
+            return
+        if self._look is not None and not _is_alive(self._look, self.kind):
+            self._look = self._look.close()
+        if self._look is None:
+            self._look = _connect(self.server, self.name)
+        yield self._look
 
     def execute(self, *statements: str) -> None:
         """Run statements, each committed by itself, as they are: without parameters."""
@@ -375,20 +376,16 @@ class Database:
         """
         if self._is_absent():
             return []
-        with self.looking():
-            lines = _SCHEMA[self.kind](self)
+        lines = _SCHEMA[self.kind](self)
         return sorted(line for name, line in lines if not name.startswith(exclude))
 
     def dump(self, exclude: str | tuple[str, ...] = ()) -> dict[str, list[str]]:
         """The schema, under "", and all rows of all tables, sorted: for comparisons."""
-        if self._is_absent():
-            return {"": []}
-        with self.looking():
-            result = {"": self.schema(exclude)}
-            for table in self.tables():
-                name = table.rpartition(".")[2] if self.kind == "postgresql" else table
-                if not name.startswith(exclude):
-                    result[table] = self._rows_of(table)
+        result = {"": self.schema(exclude)}
+        for table in self.tables():
+            name = table.rpartition(".")[2] if self.kind == "postgresql" else table
+            if not name.startswith(exclude):
+                result[table] = self._rows_of(table)
         return result
 
     def leftovers(self) -> list[str]:
@@ -414,6 +411,8 @@ class Database:
         ]
         # Before the engines go: to close a connection in their pool would hide what it holds.
         problems += self.leftovers()
+        if self._look is not None:
+            self._look = self._look.close()
         for engine in self._engines:
             engine.dispose()
         return problems
@@ -446,6 +445,7 @@ def _connect(server: servers.Server, name: str, *, autocommit: bool = True) -> A
         import psycopg
 
         return psycopg.connect(
+            prepare_threshold=None,
             host=str(server.socket),
             port=server.port,
             user=servers.USER,
@@ -473,6 +473,13 @@ def _rows(connection: Any, kind: Kind, statement: str, *parameters: object) -> l
         # Without parameters the drivers leave "%" alone.
         cursor.execute(_sent(kind, statement), *([parameters] if parameters else []))
         return [tuple(row) for row in cursor.fetchall()]
+
+
+def _is_alive(connection: Any, kind: Kind) -> bool:
+    try:
+        return bool(_rows(connection, kind, "SELECT 1"))
+    except Exception:  # noqa: BLE001 - each driver has its own
+        return False
 
 
 # Emptying a database
@@ -505,11 +512,8 @@ _OUTSIDE: Final[dict[tuple[Kind, str], Any]] = {}
 def _outside(server: servers.Server) -> Any:
     """The connection of this process to a database of the server that is no test's."""
     key = (server.kind, str(server.data_directory))
-    if key in _OUTSIDE:
-        try:
-            _rows(_OUTSIDE[key], server.kind, "SELECT 1")
-        except Exception:  # noqa: BLE001 - each driver has its own
-            _OUTSIDE.pop(key).close()
+    if key in _OUTSIDE and not _is_alive(_OUTSIDE[key], server.kind):
+        _OUTSIDE.pop(key).close()
     if key not in _OUTSIDE:
         _OUTSIDE[key] = _connect(server, "postgres" if server.kind == "postgresql" else "mysql")
     return _OUTSIDE[key]

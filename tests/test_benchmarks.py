@@ -94,7 +94,7 @@ def test_the_command_replaces_its_tables_in_the_readme_and_nothing_else(
     monkeypatch.setattr(peers, "ROOT", tmp_path)
     (tmp_path / "README.md").write_text(README.read_text())
 
-    peers.main(["--tools", "loop", "--migrations", "1,2", "--turns", "1", "--write"])
+    peers.main(["--databases", "sqlite", "--tools", "loop", "--migrations", "1,2", "--turns", "1", "--write"])
 
     begin, end = "<!-- peers, sqlite: begin -->\n", "<!-- peers, sqlite: end -->\n"
     before, _, rest = README.read_text().partition(begin)
