@@ -1,18 +1,30 @@
 """Imported once by the server process that the test processes are forked from."""
 
-import sqlalchemy.dialects.mysql
-import sqlalchemy.dialects.postgresql
-import sqlalchemy.dialects.sqlite
+import sqlalchemy
 
 import dbmigrate.cli.commands
 import dbmigrate.cli.config
-import dbmigrate.dialects.mysql
-import dbmigrate.dialects.postgresql
-import dbmigrate.dialects.sqlite
+import dbmigrate.layouts.native
 import tests.processes
+from dbmigrate import MemorySource, Migrator, sql_migration
 from tests import servers
 
-#: The drivers that are not there; to ask imports the others.
-MISSING = [driver for drivers in servers.DRIVERS.values() for driver in drivers if servers.missing(driver)]
+_SOURCE = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER); DROP TABLE a")])
+_NAMES = {"postgresql": "postgresql", "mariadb": "mysql"}
 
-__all__ = ["MISSING", "dbmigrate", "sqlalchemy", "tests"]
+#: One URL for each driver that is there.
+URLS = [
+    "sqlite:///x",
+    *(
+        f"{_NAMES[k]}+{driver}://h/x"
+        for k in servers.KINDS
+        for driver in servers.DRIVERS[k]
+        if not servers.missing(driver)
+    ),
+]
+
+for url in URLS:
+    # Dialects are imported and patterns compiled when they are first used, which would be in each process anew.
+    Migrator(sqlalchemy.create_engine(url), _SOURCE).validate()
+
+__all__ = ["URLS", "dbmigrate", "tests"]

@@ -601,9 +601,11 @@ def run_pytest(tmp_path: Path, test: str, *options: str) -> subprocess.Completed
     # Without pytest.ini the search for a configuration would go on upwards.
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", *options],
+        [sys.executable, "-m", "pytest", "-rs", "-p", "xdist", "-p", "no:cacheprovider", *options],
         cwd=tmp_path,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
+        # Other plugins take most of the time.
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+        | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
