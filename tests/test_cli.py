@@ -302,6 +302,58 @@ def test_nobody_reads_it(shop: Program) -> None:
     assert shop("verify").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("streams", "code", "said"),
+    [
+        (">/dev/full", 1, "error: what is said here is lost: [Errno 28] No space left on device\n"),
+        (">&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+        ("2>/dev/full", 0, None),
+    ],
+)
+def test_nothing_can_be_written(shop: Program, streams: str, code: int, said: str | None) -> None:
+    """A full disk or a closed stream ends no migration either; what should have been said and was not is a failure."""
+    command = f"{sys.executable} -m dbmigrate upgrade {streams}"
+
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=shop.folder,
+        env={**os.environ, **shop.variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == code
+    assert said is None or (done.stdout + done.stderr) == said
+    assert shop("verify").returncode == 0
+
+
+@pytest.mark.parametrize("streams", ["2>others", "2>&-"])
+def test_the_object_stays_alone(shop: Program, streams: str) -> None:
+    """Whatever a migration prints, and what it starts, goes to stderr."""
+    (shop.folder / "migrations" / "3_loud.py").write_text(
+        "import os, subprocess\n"
+        "def upgrade(connection):\n"
+        "    print('printed')\n"
+        "    os.write(1, b'written\\n')\n"
+        "    subprocess.run(['echo', 'echoed'])\n"
+    )
+
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m dbmigrate upgrade --json {streams}"],
+        cwd=shop.folder,
+        env={**os.environ, **shop.variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert len(json.loads(done.stdout)["result"]["outcomes"]) == 3
+    others = shop.folder / "others"
+    assert not others.exists() or others.read_text() == "printed\nwritten\nechoed\n"
+
+
 def test_any_encoding_will_do(shop: Program) -> None:
     """What a stream cannot write is written as an escape."""
     put(shop.folder, v3_größe="CREATE TABLE g (x TEXT);")

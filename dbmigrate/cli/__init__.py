@@ -98,7 +98,7 @@ def serve(argv: Sequence[str] | None, factory: Callable[[], Migrator] | None, pr
 
     call = commands.Call(options, output, factory)
     try:
-        with _signals():
+        with _signals(), output.alone():
             answer = call.answer()
     except MigrationError as error:
         code = next(code for kind, code in _CODES if isinstance(error, kind))

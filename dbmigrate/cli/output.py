@@ -6,9 +6,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from dbmigrate.errors import HistoryError, MigrationError, MigrationFailed, MigrationInProgress, NotCurrent, StalePlan
@@ -61,6 +63,11 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{rest:.1f} s"
 
 
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a person is there; a stream that was closed before we started is None."""
+    return stream is not None and stream.isatty()
+
+
 class Output:
     """Where a command writes to. Output that nobody reads any more never ends a migration."""
 
@@ -68,9 +75,28 @@ class Output:
         self.prog, self.is_json = prog, is_json
         environment = os.environ
         is_dumb = environment.get("TERM") == "dumb" or environment.get("CI", "0").lower() not in ("", "0", "false")
-        self.is_live = sys.stdout.isatty() and not is_json and not is_dumb
+        self.is_live = _is_terminal(sys.stdout) and not is_json and not is_dumb
         self.has_colours = self.is_live and not environment.get("NO_COLOR")
         self._progress = _Progress(self) if self.is_live else None
+        self._is_lost = False
+
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """With --json, let what others print meanwhile (a migration in Python, what it starts) go to stderr."""
+        if not self.is_json or sys.stdout is None:
+            yield
+            return
+        with ExitStack() as stack:
+            there = sys.stderr or stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            with suppress(OSError, ValueError):  # an application may have put something else there
+                number, others = sys.stdout.fileno(), there.fileno()
+                sys.stdout.flush()
+                kept = os.dup(number)
+                stack.callback(os.close, kept)
+                stack.callback(os.dup2, kept, number)
+                os.dup2(others, number)
+            stack.enter_context(redirect_stdout(there))
+            yield
 
     def paint(self, word: str) -> str:
         """Return a word in its colour."""
@@ -92,17 +118,22 @@ class Output:
 
         self.write(sys.stderr, "".join(traceback.format_exception(error)))
 
-    def write(self, stream: TextIO, text: str) -> None:
-        """Write, and be quiet from then on if nobody reads it."""
+    def write(self, stream: TextIO | None, text: str) -> None:
+        """Write, and be quiet from then on if nobody reads it, or there is no room for it."""
+        if stream is None:  # closed by whoever started us
+            return
         try:
             try:
                 stream.write(text)
             except UnicodeEncodeError:
                 stream.write(text.encode(stream.encoding, "backslashreplace").decode(stream.encoding))
             stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
             # Python flushes once more at its end, and would complain there: https://docs.python.org/3/library/signal.html
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if not isinstance(error, BrokenPipeError):
+                self._is_lost = True
+                self.write(sys.stderr, f"{self.paint('error')}: what is said here is lost: {error}\n")
 
     def event(self, event: Event) -> None:
         """Show what happens."""
@@ -118,7 +149,7 @@ class Output:
 
     def asks(self, question: str) -> bool:
         """Ask a person; where there is none nothing is confirmed."""
-        if not sys.stdin.isatty():
+        if not _is_terminal(sys.stdin):
             raise MigrationError(f"{question} Nobody can be asked here: say --yes. Nothing was done")
         self.write(sys.stderr, f"{question} [y/N] ")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -130,7 +161,7 @@ class Output:
             self._object(command, answer.code, answer.result, None)
         for line in answer.lines:
             self.line(line)
-        return answer.code
+        return answer.code or int(self._is_lost)
 
     def failed(self, command: str | None, error: Exception, code: int) -> int:
         """Print an error and what to do next; return the exit code."""
