@@ -298,5 +298,5 @@ def selected(text: str, grammar: Grammar, script: Script) -> Iterator[Statement]
 
 
 def printable(text: str) -> str:
-    """Return text without control characters, so that a file name cannot steer a terminal; line ends stay."""
-    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """Return text without control characters, so that a file name cannot steer a terminal; line ends and tabs stay."""
+    return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -103,6 +103,13 @@ def test_the_nearest_file_upwards(here: Path, monkeypatch: pytest.MonkeyPatch) -
     assert config.read({}, {"DATABASE_URL": "sqlite:///x.db"}).url.database == "x.db"
 
 
+def test_a_file_with_a_byte_order_mark(here: Path) -> None:
+    """Some editors write one."""
+    (here / "dbmigrate.toml").write_text("source = 'db'\n", encoding="utf-8-sig")
+
+    assert config.read({}, {})["source"] == "db"
+
+
 def test_a_file_that_is_named(here: Path) -> None:
     """Wherever it is."""
     (here / "etc").mkdir()
@@ -157,6 +164,8 @@ def test_a_variable_is_wanted_only_where_it_is_used(here: Path) -> None:
         ("transaction = 'some'", "transaction is 'each' or 'all'"),
         ("layout = 'flyway'", "there is no layout 'flyway'"),
         ("database = ", "dbmigrate.toml: Invalid value"),
+        ("database = 'sqlite:///${A'", r"dbmigrate.toml: database: \$\{ is to be followed by the name of a variable"),
+        ("source = '${}'", r"dbmigrate.toml: source: \$\{ is to be followed by the name of a variable"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, said: str, here: Path) -> None:
@@ -188,6 +197,10 @@ def test_files_that_cannot_be_used(here: Path) -> None:
         config.read({}, {})
     with pytest.raises(ConfigurationError, match=r"missing\.toml: cannot be read"):
         config.read({"config": "missing.toml"}, {})
+    for text in ("tool = 'dbmigrate'", "[tool]\ndbmigrate = 1"):
+        (here / "pyproject.toml").write_text(text)
+        with pytest.raises(ConfigurationError, match=r"pyproject.toml: .*\[tool.dbmigrate\]"):
+            config.read({"config": "pyproject.toml"}, {})
     (here / "pyproject.toml").write_text("[tool.other]\n")
     with pytest.raises(ConfigurationError, match=r"pyproject.toml: there is no \[tool.dbmigrate\] in it"):
         config.read({"config": "pyproject.toml"}, {})
@@ -202,7 +215,15 @@ def test_a_password_in_the_file_is_warned_of(here: Path) -> None:
     )
     path.write_text('database = "postgresql://u:x${REST}@h/d"\n')
     assert len(config.read({}, {}).warnings) == 1
-    for text in ("postgresql://u:${PW}@h/d", "postgresql://u@h/d", "sqlite:///a:b@c.db", "postgresql://h/d?x=a:b@c"):
+    path.write_text('database = "postgresql://u@h/d?sslpassword=hunter2"\n')
+    assert len(config.read({}, {}).warnings) == 1
+    for text in (
+        "postgresql://u@h/d?password=${PW}",
+        "postgresql://u:${PW}@h/d",
+        "postgresql://u@h/d",
+        "sqlite:///a:b@c.db",
+        "postgresql://h/d?x=a:b@c",
+    ):
         path.write_text(f'database = "{text}"\n')
         assert config.read({}, {}).warnings == (), text
     assert config.read({}, {"DATABASE_URL": "postgresql://u:hunter2@h/d"}).warnings == ()
@@ -244,7 +265,7 @@ def test_a_warning_goes_to_stderr(shop: Program) -> None:
 
 
 def test_a_protected_database_is_not_dropped(shop: Program) -> None:
-    """Nor reset, whatever else is said; in another profile it may be."""
+    """Nor reset, whatever else is said, and by whatever way it is reached; another database may be."""
     production = {"DBMIGRATE_PROFILE": "production", "NAME": "shop"}
     assert shop("upgrade", **production).returncode == 0
 
@@ -252,7 +273,35 @@ def test_a_protected_database_is_not_dropped(shop: Program) -> None:
         done = shop("database", action, "--yes", "--force", **production)
         assert (done.returncode, "is protected by dbmigrate.toml [profiles.production]" in done.stderr) == (2, True)
     assert (shop.folder / "shop.db").exists()
-    assert shop("database", "drop", "--yes", "--database", "sqlite:///shop.db").returncode == 0
+    for url in ("sqlite:///shop.db", f"sqlite:///{shop.folder}/shop.db", "sqlite:///./db/../shop.db"):
+        done = shop("database", "drop", "--yes", "--database", url, NAME="shop")
+        assert (done.returncode, "is protected by dbmigrate.toml [profiles.production]" in done.stderr) == (2, True)
+    assert (shop.folder / "shop.db").exists()
+    assert shop("database", "drop", "--yes", "--database", "sqlite:///other.db", NAME="shop").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "is_protected"),
+    [
+        ("postgresql://me:other@db/shop", True),
+        ("postgresql+psycopg2://db:5432/shop", True),
+        ("postgresql://db:5433/shop", False),
+        ("postgresql://db2/shop", False),
+        ("postgresql://db/shop2", False),
+        ("mysql+pymysql://db/shop", False),
+    ],
+)
+def test_the_same_database(here: Path, url: str, is_protected: bool) -> None:
+    """By host, port and name, also where the variable with the password is not set; who asks makes no difference."""
+    (here / "dbmigrate.toml").write_text(
+        "[profiles.production]\nprotected = true\n"
+        'database = "postgresql+psycopg://shop:${SHOP_PASSWORD}@db:5432/shop"\n'
+        "[profiles.broken]\nprotected = true\ndatabase = 'nonsense'\n"
+    )
+
+    found = config.read({"database": url}, {})
+
+    assert (found.protector(found.url) is not None) == is_protected
 
 
 def test_a_file_of_variables(shop: Program) -> None:

@@ -256,8 +256,8 @@ def database(call: Call) -> Answer:
     result: dict[str, Any] = {"format": 1, "type": "Database", "database": name, "dropped": False, "created": False}
     lines = list[str]()
     if action in ("drop", "reset"):
-        if call.factory is None and call.settings["protected"]:
-            raise ConfigurationError(f"{name} is protected by {call.settings.known['protected'].origin}: not dropped")
+        if call.factory is None and (place := call.settings.protector(url)):
+            raise ConfigurationError(f"{name} is protected by {place}: not dropped")
         if not options.yes and not call.output.asks(f"drop {name}, and everything in it?"):
             raise MigrationError("not confirmed: nothing was dropped")
         result["dropped"] = databases.drop(url, force=options.force)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard, cast
@@ -26,7 +27,7 @@ from dbmigrate.source import FilesystemSource, PackageSource, Source
 
 _FILE, _PYPROJECT = "dbmigrate.toml", "pyproject.toml"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_PASSWORD = re.compile(r"://[^:/@]*:([^@]+)@")
+_PASSWORD = re.compile(r"://[^:/@]*:([^@]+)@|[?&][^=]*(pass|pwd|secret|token)[^=]*=[^&]", re.IGNORECASE)
 _FINDINGS: dict[str, type[Finding]] = {kind.__name__: kind for kind in (Ahead, Edited, Missing, OutOfOrder)}
 _RUN = ("transaction", "acquire_timeout", "lock_timeout", "statement_timeout")
 _DEFAULTS: dict[str, object] = {
@@ -72,6 +73,8 @@ class Settings:
     known: Mapping[str, Setting]
     environment: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
+    #: The databases that are not to be dropped, each with the place that says so.
+    protected: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - what TOML has
         setting = self.known[name]
@@ -95,6 +98,20 @@ class Settings:
         url = _url(self["database"])
         folder = self.known["database"].folder
         return dialect_for(url).beside(url, folder) if folder is not None else url
+
+    def protector(self, url: URL) -> str | None:
+        """Return the place that says that this database is protected, also if it was reached another way; or None."""
+        if self["protected"]:
+            return self.known["protected"].origin
+        for origin, setting in self.protected.items():
+            filled = _VARIABLE.sub(lambda found: self.environment.get(found[1]) or "x", setting.value)
+            with suppress(ConfigurationError):  # it cannot be this one then
+                other = _url(filled)
+                if setting.folder is not None:
+                    other = dialect_for(other).beside(other, setting.folder)
+                if _is_same(url, other):
+                    return origin
+        return None
 
     @property
     def source(self) -> Source:
@@ -197,7 +214,12 @@ def read(options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings
     warnings = list[str]()
     if database.folder is not None and _PASSWORD.search(_VARIABLE.sub("", database.value)):
         warnings.append(f"{database.origin}: there is a password in it: write ${{NAME}}, and set that where it runs")
-    return Settings(known, environment, tuple(warnings))
+    protected = {
+        each["protected"].origin: each["database"]
+        for each in of_profiles.values()
+        if "database" in each and "protected" in each and each["protected"].value
+    }
+    return Settings(known, environment, tuple(warnings), protected)
 
 
 def _from_file(values: Mapping[str, object], origin: str, folder: Path | None) -> dict[str, Setting]:
@@ -212,6 +234,16 @@ def _from_file(values: Mapping[str, object], origin: str, folder: Path | None) -
 
 def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
+
+
+def _is_same(one: URL, other: URL) -> bool:
+    """Tell whether two URLs lead to the same database, as far as their words tell; a port that is not said is any."""
+
+    def words(url: URL) -> tuple[object, ...]:
+        dialect = dialect_for(url)
+        return type(dialect), url.host or url.query.get("host") or url.query.get("unix_socket"), dialect.manage(url)[0]
+
+    return words(one) == words(other) and len({one.port, other.port} - {None}) <= 1
 
 
 def _url(text: str) -> URL:
@@ -256,7 +288,7 @@ def _load(path: Path) -> dict[str, Any] | None:
     import tomllib  # noqa: PLC0415 - only where there is a file
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
     if path.name == _PYPROJECT and "dbmigrate" not in text:
@@ -267,7 +299,10 @@ def _load(path: Path) -> dict[str, Any] | None:
         raise ConfigurationError(f"{path}: {error}") from error
     if path.name != _PYPROJECT:
         return values
-    table: dict[str, Any] | None = values.get("tool", {}).get("dbmigrate")
+    tools = values.get("tool")
+    table = tools.get("dbmigrate") if _is_table(tools) else None
+    if table is not None and not _is_table(table):
+        raise ConfigurationError(f"{path}: tool.dbmigrate is a table, as in [tool.dbmigrate]")
     return table
 
 
@@ -288,4 +323,6 @@ def _filled(value: Any, environment: Mapping[str, str], place: str) -> Any:  # n
     missing = [name for name in _VARIABLE.findall(value) if not environment.get(name)]
     if missing:
         raise ConfigurationError(f"{place} wants {', '.join(missing)}, which is not set or empty in the environment")
+    if "${" in _VARIABLE.sub("", value):
+        raise ConfigurationError(f"{place}: ${{ is to be followed by the name of a variable and }}")
     return _VARIABLE.sub(lambda found: environment[found[1]], value)
