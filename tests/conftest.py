@@ -579,7 +579,12 @@ UNION ALL SELECT 1 FROM pg_database d WHERE datname = current_database() AND (
 def _empty_postgresql(connection: Any, server: servers.Server, name: str) -> None:
     import psycopg
 
-    connection.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
+    # Given a time to wait for, pg_terminate_backend() looks every 100 ms only, and most sessions are just ending.
+    ending = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    deadline = time.monotonic() + 30
+    while left := _rows(connection, "postgresql", ending, name):
+        assert time.monotonic() < deadline, f"{len(left)} sessions do not end"
+        time.sleep(0.002)
     with (
         # There is no such database yet, or something objects, such as an event trigger.
         contextlib.suppress(psycopg.Error),

@@ -1,33 +1,12 @@
 """The source passes the type checkers and the linter."""
 
-import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-
-
-def check(request: pytest.FixtureRequest, tool: str, *arguments: str) -> None:
-    """Run a tool on the repository; the test fails with what it says."""
-    if importlib.util.find_spec(tool) is None:
-        reason = f"{tool} is not installed"
-        if request.config.getoption("--require-servers"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    result = subprocess.run(
-        [sys.executable, "-m", tool, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        pytest.fail(result.stdout, pytrace=False)
+from tests.checkers import ROOT, check
 
 
 def test_mypy(request: pytest.FixtureRequest, tmp_path: Path) -> None:
@@ -36,20 +15,20 @@ def test_mypy(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     cache = ROOT / ".mypy_cache"
     if not os.access(cache if cache.exists() else ROOT, os.W_OK):
         cache = tmp_path
-    check(request, "mypy", "--strict", f"--cache-dir={cache}", "dbmigrate", "tests", "examples")
+    check(request, ROOT, "mypy", "--strict", f"--cache-dir={cache}", "dbmigrate", "tests", "examples")
 
 
 def test_pyright(request: pytest.FixtureRequest) -> None:
     """The types are right as pyright sees them."""
     # It would look for the packages beside the first Python on the PATH.
-    check(request, "pyright", "--pythonpath", sys.executable)
+    check(request, ROOT, "pyright", "--pythonpath", sys.executable)
 
 
 def test_ruff_check(request: pytest.FixtureRequest) -> None:
     """The linter has nothing to say."""
-    check(request, "ruff", "check", "--no-cache")
+    check(request, ROOT, "ruff", "check", "--no-cache")
 
 
 def test_ruff_format(request: pytest.FixtureRequest) -> None:
     """The source is formatted."""
-    check(request, "ruff", "format", "--check", "--no-cache")
+    check(request, ROOT, "ruff", "format", "--check", "--no-cache")

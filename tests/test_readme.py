@@ -15,8 +15,8 @@ import pytest
 
 import dbmigrate
 from dbmigrate import Migrator
+from tests.checkers import ROOT, check
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 QUICKSTART = ROOT / "examples" / "quickstart"
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -95,21 +95,15 @@ def test_every_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         assert [entry.name for entry in applied] == ["add_users", "add_email"]
 
 
-@pytest.mark.parametrize("checker", [("mypy", "--strict"), ("pyright",)], ids=["mypy", "pyright"])
-def test_every_block_type_checks(checker: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_every_block_type_checks(request: pytest.FixtureRequest, checker: str, tmp_path: Path) -> None:
     """A program that is written from the README alone is clean under strict type checkers."""
-    program = Path(sys.executable).parent / checker[0]
-    if not program.exists():
-        pytest.skip(f"{checker[0]} is not installed")
     files = [_write(b, tmp_path, f"block_{n}.py") for n, b in enumerate(TOUR) if b.language == "python"]
-    names = [str(file) for file in files if file.parent != tmp_path / "migrations"]
+    names = [str(file.relative_to(tmp_path)) for file in files if file.parent != tmp_path / "migrations"]
     (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
-    if checker[0] == "pyright":
-        names = ["--pythonpath", sys.executable]
+    arguments = {"mypy": ["--strict", *names], "pyright": ["--pythonpath", sys.executable]}[checker]
 
-    done = subprocess.run([program, *checker[1:], *names], cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stdout + done.stderr
+    check(request, tmp_path, checker, *arguments, own=files)
 
 
 def test_every_call_is_in_the_table() -> None:
