@@ -128,15 +128,13 @@ class Run:
     def finish(self, outcomes: Sequence[Outcome]) -> Record:
         """Report steps that are committed; return the last record."""
         for outcome in outcomes:
-            # the down script is in the database now; a report of a thousand steps shall not hold a thousand scripts
-            brief = replace(outcome, record=replace(outcome.record, down_sql=None))
-            self.outcomes.append(brief)
+            self.outcomes.append(outcome)
             try:
-                self.emit(StepFinished(brief))
+                self.emit(StepFinished(outcome))
             except Exception as error:
-                reason = f"{brief.step} is committed; then on_event failed: {type(error).__name__}: {error}"
+                reason = f"{outcome.step} is committed; then on_event failed: {type(error).__name__}: {error}"
                 report = Report(tuple(self.outcomes))
-                raise MigrationFailed(reason, step=str(brief.step), report=report, rolled_back=False) from error
+                raise MigrationFailed(reason, step=str(outcome.step), report=report, rolled_back=False) from error
         return self.outcomes[-1].record
 
 
@@ -278,6 +276,8 @@ class Tracker:
         step = self.step
         record = step_record(self.run, step, step.direction, before, started_at=began_at or self.began_at)
         self.run.ledger.append(self.run.connection, record)
+        if record.down_sql is not None:  # a report of a thousand steps shall not hold a thousand scripts
+            record = replace(record, down_sql=None)
         return Outcome(step, record, script_of(step).count, time.monotonic() - self.began)
 
     def send(self, statement: Statement, *, in_transaction: bool = True) -> None:

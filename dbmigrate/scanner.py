@@ -9,7 +9,7 @@ one statement (routines, triggers) a `Body` follows the keywords; the families w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
@@ -40,15 +40,8 @@ BACKTICK = r"`[^`]*+(?:``[^`]*+)*+`"
 
 #: A piece of SQL text: kind, text, offset. The kinds: space, comment, code (an edge of MySQL's `/*! */`), command
 #: (DELIMITER and its argument), string, name (a quoted identifier), word, number, end (a semicolon or the delimiter in
-#: force), operator (one character of anything else), and run (words, numbers, spaces and operators nobody looks into).
+#: force), and operator (one character of anything else).
 Token = tuple[str, str, int]
-
-
-@dataclass(slots=True)
-class Detail:
-    """What the reader of tokens wants: each one, or runs where only quotes and ends matter."""
-
-    coarse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +88,10 @@ def _any(ascii_letters: str) -> str:
     return "[^" + "".join(f"\\x{n:02x}" for n in range(128) if not wanted.match(chr(n))) + "]"
 
 
-# Python 3.11.0 to 3.11.4 match possessive groups of alternatives wrongly, so these repeat their groups plainly, and
-# runs have an end, for a plain repetition remembers each of its turns.
+# Python 3.11.0 to 3.11.4 match possessive groups of alternatives wrongly, so these repeat their groups plainly.
 @lru_cache(maxsize=64)
-def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return the expressions that match exactly one token at any place: each one, and runs."""
+def _pattern(grammar: Grammar, delimiter: str = ";") -> re.Pattern[str]:
+    """Return the expression that matches exactly one token at any place."""
     bare = delimiter == ";"
     end = "" if bare else f"(?!{re.escape(delimiter)})"
     inner = "" if grammar.dollar_quotes else "$"  # or it opens a quote, behind a number
@@ -123,11 +115,7 @@ def _patterns(grammar: Grammar, delimiter: str = ";") -> tuple[re.Pattern[str], 
             r"(?P<operator>.)",
         ]
     )
-    exact = re.compile(every, re.DOTALL)
-    if not bare:
-        return exact, exact
-    plain = rf",.=<>+%|&~!?:@^]++|{first}{then}*+(?!')|[0-9]{number}*+(?!')"
-    return exact, re.compile(rf"(?P<run>(?:[{plain})(?:[{_SPACE}{plain}){{0,400}})|{every}", re.DOTALL)
+    return re.compile(every, re.DOTALL)
 
 
 def position(text: str, offset: int) -> tuple[int, int]:
@@ -135,22 +123,18 @@ def position(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
-def tokens(text: str, grammar: Grammar, detail: Detail | None = None) -> Iterator[Token]:
+def tokens(text: str, grammar: Grammar) -> Iterator[Token]:
     """Yield the tokens of a text in order; joined they are the text.
 
     Raises ScriptError at a quote or comment that nothing closes, and at commands that only a client program knows.
     """
-    detail = detail or Detail()
-    every, runs = _patterns(grammar)
+    pattern = _pattern(grammar)
     place, length = 0, len(text)
     fresh = True  # a statement could begin here
     in_code = False
     escaped = False  # if a quote opens here, an E'...' string goes on
     while place < length:
-        if escaped and text[place] == "'":
-            found = _CONTINUED.match(text, place)
-        else:
-            found = (runs if detail.coarse else every).match(text, place)
+        found = (_CONTINUED if escaped and text[place] == "'" else pattern).match(text, place)
         assert found is not None  # noqa: S101 - the last alternative matches any character
         kind, stop = found.lastgroup or "", found.end()
         assert stop > place  # noqa: S101 - or it would never end
@@ -165,7 +149,7 @@ def tokens(text: str, grammar: Grammar, detail: Detail | None = None) -> Iterato
         escaped = kind == "string" and (escaped or text[place] in "eE")
         if kind == "word" and fresh and grammar.delimiter and found[0].upper() == "DELIMITER":
             delimiter, stop = grammar.delimiter(text, place)
-            every, runs = _patterns(grammar, delimiter)
+            pattern = _pattern(grammar, delimiter)
             yield "command", text[place:stop], place
             # the client does not look at the rest of the line
             kind, place, stop = "comment", stop, _line_end(text, stop)
@@ -230,11 +214,13 @@ def _refuse(text: str, place: int, kind: str, fresh: bool, grammar: Grammar) -> 
         raise ScriptError(text, place, "no statement begins with a dot; a command of the sqlite3 shell is not SQL")
 
 
-def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C901, PLR0912, PLR0915
+def statements(  # noqa: C901, PLR0912, PLR0915
+    text: str, grammar: Grammar, found: Iterable[Token] | None = None
+) -> Iterator[Statement]:
     """Yield the statements of a script one by one, holding no more than one; not the empty ones.
 
-    Raises ScriptError where the text cannot be cut for certain, at the place that it is about; the statements before it
-    have been yielded then.
+    `found`: its tokens, from somebody who looks at them too. Raises ScriptError where the text cannot be cut for
+    certain, at the place that it is about; the statements before it have been yielded then.
     """
     ordinal, line, line_start, counted = 0, 1, 0, 0
     start = stop = -1
@@ -244,8 +230,7 @@ def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C90
     head: list[str] = []
     body: Body | None = None
     bare = True  # the semicolon is the delimiter in force
-    detail = Detail()
-    for kind, piece, place in chain(tokens(text, grammar, detail), (("end", "", len(text)),)):
+    for kind, piece, place in chain(tokens(text, grammar) if found is None else found, (("end", "", len(text)),)):
         if kind in ("space", "comment"):
             continue
         if kind == "command":
@@ -254,8 +239,6 @@ def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C90
         if kind != "end":
             if start < 0:
                 start, conditional = place, kind == "code"
-            if kind == "run":
-                piece = piece.rstrip(_SPACE)  # noqa: PLW2901
             stop = place + len(piece)
             if kind == "code":
                 code = -1 if piece == "*/" else place
@@ -263,14 +246,14 @@ def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C90
             if code < 0 and conditional:
                 reason = "the statement begins in /*! and goes on outside: whether a server reads that part differs"
                 raise ScriptError(text, start, reason)
-            seen = piece.upper() if kind == "word" else piece[:_SHORT]
-            if not head:
-                body = grammar.body(seen)
-            if len(head) < _HEAD and (code < 0 or conditional):
-                head.append(seen)
-                detail.coarse = len(head) == _HEAD and body is None
-            if body is not None:
-                body.feed(seen if kind in _TELLING else "?", place)
+            if body is not None or len(head) < _HEAD:
+                seen = piece.upper() if kind == "word" else piece[:_SHORT]
+                if not head:
+                    body = grammar.body(seen)
+                if len(head) < _HEAD and (code < 0 or conditional):
+                    head.append(seen)
+                if body is not None:
+                    body.feed(seen if kind in _TELLING else "?", place)
             if kind == "operator" and grammar.parentheses:
                 if piece == "(":
                     depth, opened = depth + 1, opened if depth else place
@@ -296,7 +279,7 @@ def statements(text: str, grammar: Grammar) -> Iterator[Statement]:  # noqa: C90
             counted, ordinal = start, ordinal + 1
             column = start - line_start + 1
             yield Statement(text[start:stop], ordinal, start, line, column, tuple(head))
-        start, body, detail.coarse = -1, None, False
+        start, body = -1, None
         head.clear()
 
 

@@ -7,13 +7,12 @@ so it comes in as a function (`traits_of`); what follows from it for the whole s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
-from dbmigrate.scanner import Grammar, ScriptError, Statement, position, statements, tokens
+from dbmigrate.scanner import Grammar, ScriptError, Statement, Token, position, statements, tokens
 
 ALGORITHM = "sha256:"
 CHANGED = "the file changed while it was in use: call again"
@@ -134,33 +133,44 @@ def is_blank(data: bytes) -> bool:
     return _NOTHING.fullmatch(data) is not None
 
 
-def fingerprint(text: str, grammar: Grammar, directives: list[tuple[str, int, bool]] | None = None) -> str:
+def fingerprint(text: str, grammar: Grammar) -> str:
     """Return SHA-256 over the tokens, without space and comments but with directives, with its tag.
 
-    What the comments direct is added to `directives`: word, offset, whether it stands above the first statement. Raises
-    ScriptError as `tokens` does.
+    Raises ScriptError as `tokens` does.
     """
     digest = sha256()
+    for _ in _read_along(tokens(text, grammar), digest.update, []):
+        pass
+    return ALGORITHM + digest.hexdigest()
+
+
+def _read_along(
+    found: Iterable[Token], update: Callable[[bytes], object], directives: list[tuple[str, int, bool]]
+) -> Iterator[Token]:
+    """Yield the tokens; meanwhile make their fingerprint, and find what comments direct.
+
+    A directive is a word, its offset, and whether it stands above the first statement.
+    """
     head = True
-    for kind, piece, place in tokens(text, grammar):
+    for token in found:
+        yield token
+        kind, piece, place = token
         if kind == "space":
             continue
         if kind == "comment":
             # SQLx's form directs only above the first statement
-            found = (head and _SQLX_DIRECTIVE.match(piece)) or _DIRECTIVE.match(piece)
-            if not found:
+            said = (head and _SQLX_DIRECTIVE.match(piece)) or _DIRECTIVE.match(piece)
+            if not said:
                 continue
-            if directives is not None:
-                directives.append((found["word"], place, head))
-            said = f"-- dbmigrate: {found['word']}"
+            directives.append((said["word"], place, head))
+            piece = f"-- dbmigrate: {said['word']}"
         elif kind == "command":
-            said = " ".join(piece.split())
-        else:
-            said = piece.replace("\r\n", "\n")
+            piece = " ".join(piece.split())
+        elif "\r" in piece:
+            piece = piece.replace("\r\n", "\n")
         head = head and kind == "comment"
-        digest.update(said.encode())
-        digest.update(b"\0")
-    return ALGORITHM + digest.hexdigest()
+        update(piece.encode())
+        update(b"\0")
 
 
 def inspect(
@@ -183,11 +193,8 @@ def inspect(
         problems.append(Problem(origin, line, reason))
 
     ours = {ledger.upper(), f"{ledger}_journal".upper()} if ledger else set[str]()
-    whole, mark = checksum(text.encode(errors="surrogatepass")), ""
+    whole, digest = checksum(text.encode(errors="surrogatepass")), sha256()
     directives: list[tuple[str, int, bool]] = []
-    with suppress(ScriptError):  # `statements` meets the same error, and reports it
-        mark = fingerprint(text, grammar, directives)
-    problems += _wrong_directives(text, origin, directives)
     marked: list[tuple[Statement, Traits]] = []
     atomic, last, off = True, 0, False
     changes: Literal["set", "lost", "unknown"] | None = None
@@ -195,7 +202,7 @@ def inspect(
     looking: Statement | None = None
     kept: tuple[Statement, ...] | None = () if len(text) <= _SHORT else None
     try:
-        for statement in statements(text, grammar):
+        for statement in statements(text, grammar, _read_along(tokens(text, grammar), digest.update, directives)):
             last = statement.ordinal
             if kept is not None:
                 kept = (*kept, statement) if len(kept) < _FEW else None
@@ -212,7 +219,10 @@ def inspect(
             changes = traits.session if changes in (None, "unknown") and traits.session else changes
     except ScriptError as error:
         wrong(error.line, error.reason)
-        return Script(whole, mark, 1, last, not transaction, off, atomic, changes, tuple(problems))
+        problems[:0] = _wrong_directives(text, origin, directives)
+        return Script(whole, "", 1, last, not transaction, off, atomic, changes, tuple(problems))
+    problems[:0] = _wrong_directives(text, origin, directives)
+    mark = ALGORITHM + digest.hexdigest()
     words = {word for word, _, _ in directives}
     no_transaction = not transaction or "no-transaction" in words
     first, last, switched, wrapped = _unwrap(marked, last)

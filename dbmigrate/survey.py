@@ -88,10 +88,7 @@ def checked(
     for step in steps:
         if step not in known:
             known[step] = _look_at(step, dialect, ledger)
-    problems = [problem for step in steps for problem in script_of(known[step]).problems]
-    # The way back is recorded with the step, so it must be text; it is cut when it is to run.
-    problems += [p for s in steps if s.direction == "up" and (down := s.migration.down) for p in unreadable(down)]
-    if problems:
+    if problems := [problem for step in steps for problem in script_of(known[step]).problems]:
         raise SourceError(problems)
     ready = tuple(known[step] for step in steps)
     alone = [str(step) for step in ready if not step.transactional or script_of(step).foreign_keys_off]
@@ -129,8 +126,7 @@ def _look_at(step: Step, dialect: Dialect, ledger: TableLedger | PlainLedger | N
         text, wanted = body.read(), body.transaction
         ours = ledger.table if isinstance(ledger, TableLedger) else None
         script = inspect(text, dialect.grammar, dialect.traits, origin=body.origin, transaction=wanted, ledger=ours)
-    transactional = is_whole(script, dialect)
-    reason = None
+    transactional, down, reason = is_whole(script, dialect), step.migration.down, None
     if step.direction == "up" and body.checksum not in (None, script.checksum):
         reason = CHANGED
     elif step.direction == "up" and script.count < 1 and not script.problems:
@@ -139,8 +135,11 @@ def _look_at(step: Step, dialect: Dialect, ledger: TableLedger | PlainLedger | N
         reason = "foreign-keys=off is for SQLite: leave it out"
     elif dialect.waits and not transactional and not dialect.non_transactional_steps:
         reason = "no-transaction is not supported on this database yet: leave the directive out"
-    if reason is not None:
-        script = replace(script, problems=(*script.problems, Problem(body.origin, None, reason)))
+    more = [] if reason is None else [Problem(body.origin, None, reason)]
+    if step.direction == "up" and down is not None:  # recorded with the step, so it must be text; cut when it is to run
+        more += unreadable(down)
+    if more:
+        script = replace(script, problems=(*script.problems, *more))
     return replace(step, script=script, transactional=transactional and (ledger is None or ledger.transactional))
 
 

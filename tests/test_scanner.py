@@ -834,15 +834,15 @@ class WatchedPattern:
 
 def work(text: str, grammar: Grammar, monkeypatch: pytest.MonkeyPatch) -> int:
     """How many characters were looked at to cut a text."""
-    patterns = scanner._patterns
+    pattern = scanner._pattern
 
-    def watched_patterns(grammar: Grammar, delimiter: str = ";") -> Any:
-        return tuple(map(WatchedPattern, patterns(grammar, delimiter)))
+    def watched_pattern(grammar: Grammar, delimiter: str = ";") -> Any:
+        return WatchedPattern(pattern(grammar, delimiter))
 
     watched = Watched(text)
     watched.work = 0
     with monkeypatch.context() as patch, contextlib.suppress(ScriptError):
-        patch.setattr(scanner, "_patterns", watched_patterns)
+        patch.setattr(scanner, "_pattern", watched_pattern)
         for _ in cut(watched, grammar):
             pass
     return watched.work
