@@ -6,12 +6,16 @@ before and `done` or `failed` behind every statement.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Literal
 
 from sqlalchemy.exc import DBAPIError
 
+from dbmigrate.dialects.base import StepError, send
+from dbmigrate.dialects.evidence import Seen, Verdict, differences, judge, written
 from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, SourceError
 from dbmigrate.ledger import TableLedger
 from dbmigrate.model import JournalEntry, Record, Step
@@ -36,10 +40,12 @@ def journalled(
 
     A statement that rolls back with its transaction commits together with its `done`: nothing about it is ever in
     doubt. Any other is `started`, committed, before it is sent, and `done` in the next transaction. Where the database
-    commits before the statement by itself, `started` rides on that commit.
+    commits before the statement by itself, `started` rides on that commit. With it goes what the catalogue says of
+    what the statement changes: from that a statement in doubt is judged when the step is resumed.
     """
     journal = _Journal(run, step, begun or step_record(run, step, f"begin_{step.direction}", before), known)
     done = {entry.ordinal for entry in known if entry.state == "done"}
+    doubt = known[-1] if known and known[-1].state == "started" else None
     inside = isinstance(step.body, PythonBody) and not script_of(step).no_transaction  # and "done" commits with it
     try:
         journal.enter(step)
@@ -54,6 +60,8 @@ def journalled(
                     journal.send(statement, in_transaction=False)
                     journal.leave()
                 continue
+            if doubt is not None and statement.ordinal == doubt.ordinal and journal.took_effect(statement, doubt):
+                continue
             journal.open()
             if traits.atomic:
                 journal.flush()
@@ -61,7 +69,7 @@ def journalled(
                 journal.add(statement, "done")
                 journal.close()  # which may fail, and take the statement with it
             else:
-                journal.add(statement, "started")
+                journal.add(statement, "started", catalogue=journal.look(statement))
                 journal.flush()
                 if not traits.commits_before:
                     journal.close()
@@ -103,12 +111,55 @@ class _Journal(Tracker):
             self.run.dialect.commit(self.run.connection)
             self.is_open = False
 
-    def add(self, statement: Statement, state: State, error: str | None = None) -> None:
+    def add(self, statement: Statement, state: State, error: str | None = None, catalogue: str | None = None) -> None:
         """Know one thing more."""
         number, mark = len(self.entries) + 1, statement_hash(statement)
-        entry = JournalEntry(self.record.seq, number, statement.ordinal, mark, state, error)
+        entry = JournalEntry(self.record.seq, number, statement.ordinal, mark, state, error, catalogue)
         self.entries.append(entry)
         self.unwritten.append(entry)
+
+    def look(self, statement: Statement) -> str | None:
+        """Return what the catalogue says of what a statement is about to change, if that will tell whether it ran."""
+        run, effect = self.run, None if isinstance(self.step.body, PythonBody) else self.run.dialect.effect(statement)
+        seen = None if effect is None else run.dialect.look(run.connection, effect)
+        if effect is None or seen is None:
+            return None
+        self.statement = statement
+        if (reason := run.dialect.objection(effect, seen)) is not None:
+            raise StepError(reason)
+        return written(seen)
+
+    def judge(self, statement: Statement, catalogue: str | None) -> tuple[Verdict | None, Seen, Seen]:
+        """Say whether a statement took effect, and what the catalogue said before and says now."""
+        effect = self.run.dialect.effect(statement)
+        if catalogue is None or effect is None:
+            return None, {}, {}
+        before, now = json.loads(catalogue), self.run.dialect.look(self.run.connection, effect)
+        return (None, before, {}) if now is None else (judge(effect, before, now), before, now)
+
+    def took_effect(self, statement: Statement, doubt: JournalEntry) -> bool:
+        """Settle whether the statement in doubt took effect, having removed what it left behind if it did not.
+
+        Raises HistoryError if the catalogue does not tell.
+        """
+        run, finding = self.run, unfinished(self.record, [doubt])
+        where = f"{self.step.body.origin}:{statement.line}: {' '.join(statement.text[:60].split())}"
+        finding = replace(finding, where=where)
+        if doubt.statement_hash != statement_hash(statement):
+            raise HistoryError([finding], f"{where}: the statement in doubt was edited since: restore it")
+        self.close()
+        verdict, before, now = self.judge(statement, doubt.catalogue)
+        removed = run.dialect.leftovers(before, now)
+        for sql in removed:
+            send(run.connection, sql)
+        if removed:
+            verdict, before, now = self.judge(statement, doubt.catalogue)
+        if verdict is None:
+            raise HistoryError([replace(finding, seen=tuple(differences(before, now)))], "a statement is in doubt")
+        how = f"the catalogue says: {verdict}{''.join(f'; {sql}' for sql in removed)}"
+        self.add(statement, "done" if verdict == "done" else "failed", how)
+        self.close()
+        return verdict == "done"
 
     def flush(self) -> None:
         """Insert what is not written yet; it is safe with the next commit."""
@@ -121,8 +172,8 @@ class _Journal(Tracker):
     def interrupted(self, error: BaseException) -> None:
         """Write down what is known of a step that stopped, and raise what the error amounts to, if not itself."""
         left, self.is_open = self.run.roll_back(), False
-        if not isinstance(error, Exception):
-            return  # the journal says which statement was under way
+        if not isinstance(error, Exception) or isinstance(error, HistoryError):
+            return  # the journal says which statement was under way, or in doubt
         if self.run.is_lost:
             state = "The connection was lost. When the server is back status() tells whether the step is unfinished"
             raise self.failure(error, state, rolled_back=False) from error
@@ -153,7 +204,13 @@ class _Journal(Tracker):
             if isinstance(error, DBAPIError):
                 refused = traits.session != "unknown" and run.dialect.had_no_effect(error)
                 text = run.dialect.message(error)
-            self.add(statement, "started" if traits.partial and not refused else "failed", text)
+            catalogue = next((e.catalogue for e in self.entries[::-1] if e.ordinal == statement.ordinal), None)
+            if traits.partial and not refused and catalogue is not None:
+                _, before, now = self.judge(statement, catalogue)
+                effect, removing = run.dialect.effect(statement), run.dialect.leftovers(before, now)
+                refused = before == now and effect is not None and effect.places != ()
+                text += "".join(f"; resume() begins with {sql}" for sql in removing)
+            self.add(statement, "failed" if refused or not traits.partial else "started", text, catalogue)
         # what a rollback took away
         written = {entry.entry for entry in run.ledger.journal(run.connection, self.record.seq) or ()}
         self.unwritten = [entry for entry in self.entries if entry.entry not in written]
@@ -168,13 +225,13 @@ class _Journal(Tracker):
 
 
 def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[JournalEntry] | None) -> None:
-    """Raise HistoryError unless a step can go on behind the last statement known to be done.
+    """Raise HistoryError unless a step can go on behind the last statement known to be done, or to be judged.
 
     What ran must be what the script still begins with; later statements may have been corrected. What only lives in
     a session (a temporary table, a prepared statement) is gone and cannot be gone on with.
     """
     finding = unfinished(begun, known)
-    if finding.in_doubt:
+    if finding.in_doubt and not finding.is_judged:
         raise HistoryError([finding], "a statement is in doubt")
     done = {entry.ordinal: entry.statement_hash for entry in known or () if entry.state == "done"}
     for statement in statements_of(step, run.dialect.grammar):

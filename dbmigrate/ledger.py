@@ -126,7 +126,8 @@ class TableLedger:
         journal = (
             f"CREATE TABLE IF NOT EXISTS {self.name(dialect, '_journal')} (seq BIGINT NOT NULL, "
             "entry BIGINT NOT NULL, ordinal BIGINT NOT NULL, statement_hash VARCHAR(96) NOT NULL, "
-            f"state VARCHAR(16) NOT NULL, error {words}, at {times} NOT NULL, PRIMARY KEY (seq, entry)){options}"
+            f"state VARCHAR(16) NOT NULL, error {words}, catalogue {words}, at {times} NOT NULL, "
+            f"PRIMARY KEY (seq, entry)){options}"
         )
         return (ledger, journal) if dialect.non_transactional_steps else (ledger,)
 
@@ -150,8 +151,11 @@ class TableLedger:
         None while it cannot be told.
         """
         try:
-            seq = self.head(connection)
-            return seq, len(self.journal(connection, seq)) if self._dialect(connection).non_transactional_steps else 0
+            seq, found = self.head(connection), list[Any]()
+            if self._dialect(connection).non_transactional_steps:
+                table = self._name(connection, "_journal")
+                found += self._select(connection, f"SELECT count(*) FROM {table} WHERE seq = {seq}")
+            return seq, int(found[0][0]) if found else 0
         except LedgerError:
             return None
 

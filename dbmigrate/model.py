@@ -155,6 +155,8 @@ class JournalEntry:
     state: Literal["started", "done", "failed"]
     #: The database's error, or the reason a person gave.
     error: str | None = None
+    #: What the catalogue said before it was sent, of what it changes (JSON). None: nothing there could tell.
+    catalogue: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,10 @@ class Unfinished(Finding):
     error: str | None = None
     #: That statement in its script: file, line, and how it begins.
     where: str | None = None
+    #: What the catalogue said before that statement is known: resume() compares it with what it says now.
+    is_judged: bool = False
+    #: What that comparison found, if it did not tell.
+    seen: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         what = (
@@ -226,11 +232,17 @@ class Unfinished(Finding):
         if not self.in_doubt:
             advice = "Correct that statement in the script and call resume(); what ran before it stays"
             return f"{what}: {which} failed with: {self.error}. {advice}"
-        return (
-            f"{what}; {which} was sent, and whether it took effect is not known"
-            f"{f' ({self.error})' if self.error else ''}. Look at the database, say which is true with "
-            f'resolve("{self.version}", statement={self.statement}, applied=..., reason=...), then call resume()'
+        error = f" ({self.error})" if self.error else ""
+        sent = f"{what}; {which} was sent, and whether it took effect is not known{error}"
+        if self.is_judged and not self.seen:
+            return f"{sent}. Call resume(): it compares the catalogue with what it was before, and asks if it must"
+        lines = "".join(f"\n    {line}" for line in self.seen)
+        call = f'resolve("{self.version}", statement={self.statement}, applied='
+        ask = (
+            f"Look at the database, and say which is true: {call}True, reason=...) if it took effect, {call}False, "
+            "reason=...) if nothing of it did. Then call resume()"
         )
+        return f"{sent}{lines}\n{ask}" if lines else f"{sent}. {ask}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,9 @@ def unfinished(record: Record, journal: Sequence[JournalEntry] | None) -> Unfini
     if not journal or journal[-1].state == "done":
         return found
     last = journal[-1]
-    return replace(found, statement=last.ordinal, in_doubt=last.state == "started", error=last.error)
+    in_doubt = last.state == "started"
+    is_judged = in_doubt and last.catalogue is not None
+    return replace(found, statement=last.ordinal, in_doubt=in_doubt, error=last.error, is_judged=is_judged)
 
 
 def find(version: str, migrations: Sequence[Migration]) -> Migration:

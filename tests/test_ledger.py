@@ -93,7 +93,8 @@ _LEDGER: Final = """
     started_at time!   finished_at time   applied_by 255   session 255   tool 64   reason text   down_sql text
 """
 _JOURNAL: Final = """
-    seq number!   entry number!   ordinal number!   statement_hash 96!   state 16!   error text   at time!
+    seq number!   entry number!   ordinal number!   statement_hash 96!   state 16!   error text
+    catalogue text   at time!
 """
 
 
@@ -593,9 +594,12 @@ _BAD: Final[dict[Kind, tuple[str, str]]] = {
     "sqlite": ("CREATE TABLE c (x INTEGER); DROP TABLE nowhere", "DROP TABLE nowhere"),
     "postgresql": (
         "-- dbmigrate: no-transaction\nCREATE TABLE c (x INTEGER); DROP TABLE nowhere",
-        "-- dbmigrate: no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY i ON a (x)",
+        "-- dbmigrate: no-transaction\nDO $$ BEGIN RAISE 'no'; END $$",
     ),
-    "mariadb": ("CREATE TABLE c (x INTEGER); DROP TABLE nowhere", "DROP TABLE nowhere, nowhere_else"),
+    "mariadb": (
+        "CREATE TABLE c (x INTEGER); DROP TABLE nowhere",
+        "BEGIN NOT ATOMIC SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'; END",
+    ),
 }
 
 

@@ -90,7 +90,8 @@ SHAPES: list[tuple[Any, dict[str, Any]]] = [
     ),
     (
         Unfinished("1", "a", "up", 2, in_doubt=True, error="lost", where="1_a.sql:3: INSERT"),
-        found("Unfinished", direction="up", statement=2, in_doubt=True, error="lost", where="1_a.sql:3: INSERT"),
+        found("Unfinished", direction="up", statement=2, in_doubt=True, error="lost", where="1_a.sql:3: INSERT")
+        | {"is_judged": False, "seen": []},
     ),
     (
         Plan((STEP,), 3, "sha256:2", (FINDING,)),

@@ -206,7 +206,7 @@ def _about(finding: Finding, prog: str) -> list[str]:
         return [f'{prog} accept {version} --reason "...", if the script is right as it is now']
     if not isinstance(finding, Unfinished):
         return []
-    if not finding.in_doubt:
+    if not finding.in_doubt or (finding.is_judged and not finding.seen):
         return [f"{prog} resume"]
     which = f" --statement {finding.statement}" if finding.statement else ""
     said = [f'{prog} resolve {version}{which} --applied --reason "...", or --no-applied']

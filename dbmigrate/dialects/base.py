@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
 
     from dbmigrate.dialects.client import Client
+    from dbmigrate.dialects.evidence import Effect, Seen
     from dbmigrate.scanner import Statement
 
 
@@ -315,6 +316,22 @@ class Dialect:
     def had_no_effect(self, error: DBAPIError) -> bool:  # noqa: ARG002
         """Tell whether the server refused a statement before it did anything, however far such a one may get."""
         return False
+
+    def effect(self, statement: Statement) -> Effect | None:  # noqa: ARG002
+        """Say what a statement does to the catalogue. None: nothing there could tell for certain whether it ran."""
+        return None
+
+    def look(self, connection: Connection, effect: Effect) -> Seen | None:  # noqa: ARG002
+        """Return what the catalogue says of what an effect is about. None: this user may not see it."""
+        return {}
+
+    def leftovers(self, before: Seen, now: Seen) -> Sequence[str]:  # noqa: ARG002
+        """Return the statements that remove what a statement left behind when it did not come to its end."""
+        return ()
+
+    def objection(self, effect: Effect, seen: Seen) -> str | None:  # noqa: ARG002
+        """Say why a statement must not run where the catalogue says this, if so."""
+        return None
 
     def message(self, error: DBAPIError) -> str:
         """Return what the database said, without the statement."""

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import Dialect, rows, scalar, send, send_unless
 from dbmigrate.dialects.client import MariaDB
+from dbmigrate.dialects.mysql_effects import KINDS, effect, parts
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.scanner import tokens
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import URL, Connection
 
+    from dbmigrate.dialects.evidence import Effect, Seen
     from dbmigrate.scanner import Statement
 
 _DDL = Traits(atomic=False, commits_before=True)
@@ -71,6 +73,8 @@ _SYSTEM = ("mysql", "information_schema", "performance_schema", "sys")
 #: What CREATE DATABASE and DROP DATABASE say when they have done nothing: rights, names, a server that is read-only.
 _REFUSALS = {1044, 1045, 1049, 1059, 1064, 1102, 1142, 1227, 1290, 1792, 1836, 4166}
 _DROP_WAIT = 5  # seconds, as PostgreSQL
+#: What SHOW CREATE says when there is no such thing, or none of that kind.
+_MISSING = {1049, 1146, 1305, 1347, 1360, 1539, 4089, 4091}
 _AT_LINE = re.compile(r"at line (\d+)\)?\Z")
 
 
@@ -278,6 +282,24 @@ class MySQL(Dialect):
     def had_no_effect(self, error: DBAPIError) -> bool:
         """Tell a syntax error."""
         return _code(error) == 1064  # noqa: PLR2004
+
+    def effect(self, statement: Statement) -> Effect | None:
+        """Go by the text."""
+        return effect(statement)
+
+    def look(self, connection: Connection, effect: Effect) -> Seen | None:
+        """Ask SHOW CREATE, which says everything that DDL can change."""
+        found: dict[str, str] = {}
+        for place in effect.places:
+            kind = place.partition(" ")[0]
+            try:
+                definition = str(rows(connection, f"SHOW CREATE {place}")[0][KINDS[kind]])
+            except DBAPIError as error:
+                if _code(error) not in _MISSING:
+                    return None
+                continue
+            found |= parts(place, definition) if definition.startswith("CREATE TABLE") else {place: definition}
+        return found
 
     def message(self, error: DBAPIError) -> str:
         """Return the message and behind it the code."""

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import Dialect, rows, scalar, send, send_unless
 from dbmigrate.dialects.client import Psql
+from dbmigrate.dialects.postgresql_effects import INVALID, effect
 from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.script import PLAIN, Traits
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import URL, Connection
 
+    from dbmigrate.dialects.evidence import Effect, Seen
     from dbmigrate.scanner import Statement
 
 _CONTROL = {
@@ -56,6 +58,25 @@ _LONGEST = 63  # bytes of a name; the server cuts the rest off, and means anothe
 #: Classes of SQLSTATE in which CREATE DATABASE and DROP DATABASE have done nothing.
 _REFUSALS = {"0A", "22", "25", "28", "42", "55"}
 _LOCK_SQL = "(('x' || '{key}')::bit(64)::bigint)"
+
+#: What the catalogue says of a relation; the first column is the name of an index, or NULL for what was asked about.
+_LOOK = {
+    "indexes": f"""
+SELECT '"' || replace(c.relname, '"', '""') || '"', pg_catalog.pg_get_indexdef(c.oid) ||
+    CASE WHEN i.indisvalid AND i.indisready THEN ''
+    ELSE '{INVALID}' || pg_catalog.format('%I.%I', n.nspname, c.relname) END
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE i.indrelid = coalesce(
+    (SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = pg_catalog.to_regclass(:name)),
+    pg_catalog.to_regclass(:name))""",
+    "index": """
+SELECT NULL, pg_catalog.pg_get_indexdef(indexrelid) FROM pg_catalog.pg_index
+WHERE indexrelid = pg_catalog.to_regclass(:name)""",
+    "partition": """
+SELECT NULL, CASE WHEN inhdetachpending THEN 'being detached' ELSE 'attached' END
+FROM pg_catalog.pg_inherits WHERE inhrelid = pg_catalog.to_regclass(:name)""",
+}
 
 
 class PostgreSQL(Dialect):
@@ -279,6 +300,34 @@ class PostgreSQL(Dialect):
         Not other errors about names: a function that an index calls can raise them half-way.
         """
         return _state(error) in ("42601", "42P07", "25001")
+
+    def effect(self, statement: Statement) -> Effect | None:
+        """Go by the text."""
+        return effect(statement)
+
+    def look(self, connection: Connection, effect: Effect) -> Seen | None:
+        """Ask for the indexes of a table, each with its definition and whether it can be used; or for what is named."""
+        found: dict[str, str] = {}
+        for place in effect.places:
+            kind, _, name = place.partition(" ")
+            for what, value in connection.execute(text(_LOOK[kind]), {"name": name}):
+                found[place if what is None else f"index {what}"] = str(value)
+        return found
+
+    def leftovers(self, before: Seen, now: Seen) -> Sequence[str]:
+        """Drop indexes that CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY made and did not complete."""
+        names = (text.partition(INVALID)[2] for thing, text in now.items() if thing not in before)
+        return [f"DROP INDEX CONCURRENTLY {name}" for name in names if name]
+
+    def objection(self, effect: Effect, seen: Seen) -> str | None:
+        """Object to IF NOT EXISTS where there is an index of that name, and it is of no use."""
+        broken = [text.partition(INVALID)[2] for thing, text in seen.items() if thing in effect.appears]
+        if not effect.optional or not any(broken):
+            return None
+        return (
+            f"the index {broken[0]} is there and INVALID, left by a CREATE INDEX CONCURRENTLY that failed, and IF NOT "
+            f"EXISTS would leave it so: run DROP INDEX CONCURRENTLY {broken[0]} first"
+        )
 
     def message(self, error: DBAPIError) -> str:
         """Return the primary message and the detail, without the server's own excerpt of the statement."""
