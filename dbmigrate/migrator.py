@@ -260,9 +260,9 @@ class Migrator(Settings):
         """Go on with a non-transactional step that began and did not end, behind its last statement known to be done.
 
         Finishes that step and no other. A statement in doubt is settled by the catalogue: what it said of the things
-        that the statement changes was written down before it was sent. Changed as the statement says, it ran; unchanged,
-        it did not, and runs now; an INVALID index that it left is dropped first (PostgreSQL). What a person did by hand
-        meanwhile, to the very things that the statement names, is taken for its work.
+        that the statement changes was written down before it was sent. Changed as the statement says, it ran; as it
+        was, it did not, and runs now; an INVALID index that it left is dropped first (PostgreSQL). What a person did by
+        hand meanwhile, to the very things that the statement names, is taken for its work.
 
         Raises TargetError if there is no such step; HistoryError if that does not tell (its finding says what was seen;
         then `resolve` it first) or a statement that ran was edited; MigrationInProgress if the session that began it is
