@@ -26,6 +26,7 @@ from dbmigrate.run import PATIENCE, Run, wait_for, writing
 #: What in the query of a URL is not to be shown.
 _SECRET = re.compile("pass|pwd|secret|token", re.IGNORECASE)
 _SHORTEST = 4  # characters
+_LONGEST = 255  # characters of applied_by
 _ASYNC = (
     "an asynchronous driver cannot be used here: give a URL or an Engine with another one, as in "
     "postgresql+psycopg://. Nothing was run"
@@ -82,7 +83,7 @@ def connect(database: Engine | Connection, run: Run) -> Generator[Connection]:
                 raise ConfigurationError(
                     "the connection that this Engine gave is in a transaction already. If a hook of yours opened it, "
                     "end it there; if the pool gives the same connection to several (StaticPool), end it first, or "
-                    "pass the Connection that has it. Nothing was run"
+                    f"pass the Connection that has it. {run.done}"
                 )
             connection.execution_options(stream_results=False)  # a cursor on the server would want a transaction
         elif not connection.in_transaction() or run.dialect.autocommits(connection):
@@ -193,7 +194,7 @@ def session(run: Run, *, create: bool = True) -> Generator[None]:
             if home not in (None, run.ledger.schema):
                 raise ConfigurationError(
                     f"a hook of this Engine names the schema {home} for one transaction only, and {run.ledger.schema} "
-                    "would be migrated: let it set that for the session, not with SET LOCAL. Nothing was run"
+                    "would be migrated: let it set that for the session, not with SET LOCAL. {run.done}"
                 )
         run.session, run.applied_by = dialect.session_id(connection), run.applied_by or _who()
         key = dialect.lock_key(run.ledger.schema, run.ledger.table)
@@ -238,4 +239,5 @@ def _who() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
-    return f"{user}@{socket.gethostname()}"
+    who = f"{user}@{socket.gethostname()}"  # LOGNAME may be anything
+    return (who if who.isprintable() else ascii(who)[1:-1])[:_LONGEST]

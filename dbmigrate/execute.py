@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import EndedError
-from dbmigrate.errors import LedgerConflict, MigrationError, MigrationInProgress, SourceError
+from dbmigrate.errors import LedgerConflict, LedgerError, MigrationError, MigrationInProgress, SourceError
 from dbmigrate.journal import journalled
 from dbmigrate.ledger import TableLedger
 from dbmigrate.model import Outcome, Record, Step
@@ -151,7 +151,7 @@ def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, *, commit
         raise LedgerConflict(FASTER) from error
     if isinstance(error, DBAPIError) and run.dialect.is_transient(error) and (run.patience or not run.dialect.waits):
         raise LedgerConflict("another transaction was in the way") from error
-    if isinstance(error, SourceError) and not run.outcomes:
-        return
+    if left is None and (isinstance(error, LedgerError) or (isinstance(error, SourceError) and not run.outcomes)):
+        return  # nothing of the step is left, and it was not at fault
     state = "nothing of it is left" if left is None else f"but not all of it: {left}"
     raise tracker.failure(error, f"The step was rolled back: {state}", rolled_back=left is None) from error

@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Literal
 
 from sqlalchemy.exc import DBAPIError
 
@@ -18,14 +17,12 @@ from dbmigrate.dialects.base import StepError, send
 from dbmigrate.dialects.evidence import Seen, Verdict, differences, judge, written
 from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, SourceError
 from dbmigrate.ledger import TableLedger
-from dbmigrate.model import JournalEntry, Record, Step
+from dbmigrate.model import JournalEntry, Record, State, Step
 from dbmigrate.plan import History, unfinished
 from dbmigrate.python import PythonBody
 from dbmigrate.run import FASTER, Run, Tracker, give_up, script_of, statements_of, step_record, traits_of, writing
 from dbmigrate.scanner import Statement
 from dbmigrate.script import ALGORITHM
-
-State = Literal["started", "done", "failed"]
 
 
 def statement_hash(statement: Statement) -> str:
@@ -193,7 +190,9 @@ class _Journal(Tracker):
             return LedgerConflict(FASTER)
         rest = f"; but {left}" if left else ""
         if head < self.record.seq:  # the begin was rolled back too, so nothing else was committed
-            if isinstance(error, SourceError) and not run.outcomes:
+            if left is None and (
+                isinstance(error, LedgerError) or (isinstance(error, SourceError) and not run.outcomes)
+            ):
                 return error
             return self.failure(error, f"Nothing of the step was committed{rest}", rolled_back=left is None)
         if statement is not None and (isinstance(error, DBAPIError) or isinstance(self.step.body, PythonBody)):

@@ -196,23 +196,32 @@ class TableLedger:
         except DBAPIError as error:
             if ours and not connection.invalidated:
                 connection.rollback()
-            if self._dialect(connection).is_transient(error):
-                raise LedgerBusyError(f"the ledger {self.table} cannot be read just now: {error.orig}") from error
-            if not self._dialect(connection).is_missing_table(error):
-                raise LedgerError(
-                    f"the table {self.table} cannot be read as a ledger of dbmigrate: {error.orig}. If it belongs to "
-                    "something else, choose another name with ledger=; nothing was run"
+            dialect = self._dialect(connection)
+            if dialect.is_missing_table(error):
+                return ()
+            if dialect.is_transient(error):
+                raise LedgerBusyError(
+                    f"the ledger {self.table} cannot be read just now: {dialect.message(error)}"
                 ) from error
-            return ()
+            advice = dialect.hint(error) or "If it belongs to something else, choose another name with ledger="
+            raise LedgerError(
+                f"the table {self.table} cannot be read as a ledger of dbmigrate: {dialect.message(error)}. {advice}; "
+                "nothing was run"
+            ) from error
 
     def _write(self, connection: Connection, sql: str, values: Sequence[object] = ()) -> None:
         plain = tuple(self._time(connection, v) if isinstance(v, datetime) else v for v in values)
         try:
             connection.exec_driver_sql(sql, plain) if plain else send(connection, sql)
         except DBAPIError as error:
-            if self._dialect(connection).is_conflict(error):
-                raise LedgerConflict(f"the ledger {self.table} moved: {error.orig}") from error
-            raise LedgerError(f"the ledger {self.table} cannot be written: {error.orig}") from error
+            dialect = self._dialect(connection)
+            said = dialect.message(error)
+            if dialect.is_conflict(error):
+                raise LedgerConflict(f"the ledger {self.table} moved: {said}") from error
+            raise LedgerError(
+                f"the ledger {self.table} cannot be written: {said}. Nothing stays of the step that it is about: see "
+                "that it can be, and call again"
+            ) from error
 
     def _dialect(self, connection: Connection) -> Dialect:
         return self.dialect or dialect_for(connection.engine.url)

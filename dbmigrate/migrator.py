@@ -32,11 +32,25 @@ from dbmigrate.errors import (
 from dbmigrate.execute import execute
 from dbmigrate.journal import check_resumable, journalled
 from dbmigrate.ledger import Ledger, LedgerBusyError, TableLedger
-from dbmigrate.model import Ahead, Event, Finding, Migration, Plan, Record, Report, Status, Step, Unfinished, Waiting
+from dbmigrate.model import (
+    Ahead,
+    Direction,
+    Event,
+    Finding,
+    Migration,
+    Plan,
+    Record,
+    Report,
+    State,
+    Status,
+    Step,
+    Unfinished,
+    Waiting,
+)
 from dbmigrate.plan import History
 from dbmigrate.run import PATIENCE, REMIND, Run, Settings, append, log, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
-from dbmigrate.survey import Survey, can_be_one, checked, fingerprint_of, look, records
+from dbmigrate.survey import Known, Survey, can_be_one, checked, fingerprint_of, look, records
 
 
 class Migrator(Settings):
@@ -82,7 +96,8 @@ class Migrator(Settings):
             statement_timeout: Seconds that a statement of a migration may take; the database's own limit
                 (not on SQLite and MySQL).
             on_event: Called with each event as it happens; if it raises before a step is committed, the step
-                fails, and behind that the run stops. None: the logger "dbmigrate" is told, never configured.
+                fails, and behind that the run stops; what it raises while another migrator is waited for comes out as
+                it is, with nothing run. None: the logger "dbmigrate" is told, never configured.
             dialect: None: by the database.
 
         Raises:
@@ -96,7 +111,10 @@ class Migrator(Settings):
         if isinstance(database, Connection):
             from dbmigrate.dialects.borrowed import borrowed  # noqa: PLC0415
 
-            dialect = borrowed(dialect)
+            dialect = borrowed(dialect.own)
+        for name, limit in (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout)):
+            if limit is not None and name not in dialect.limits:
+                raise ConfigurationError(f"this database has no {name}: leave it out")
         if isinstance(database, URL) and dialect.vanishes(database):
             raise ConfigurationError(
                 "an in-memory SQLite named by URL would vanish with the call: pass the Engine that the application uses"
@@ -144,7 +162,7 @@ class Migrator(Settings):
         SourceError with everything that is wrong at once.
         """
         migrations = sound(self.source.load())
-        ways: tuple[Literal["up", "down"], ...] = ("up", "down")
+        ways: tuple[Direction, ...] = ("up", "down")
         steps = [Step(m, way) for m in migrations for way in ways if way == "up" or m.down is not None]
         checked(steps, self.dialect, {}, Run(self).ledger)
         return tuple(migrations)
@@ -239,8 +257,8 @@ class Migrator(Settings):
 
         One transaction, if every step of it is transactional and none changes the session: a failure leaves everything
         as it was. Otherwise one by one, as `downgrade` and `upgrade` do: then do not simply repeat a call that failed,
-        for it would go back one further; `upgrade` completes it. An edited up script is a finding, as ever: pass
-        `allow={Edited}`. Raises what those two raise.
+        for it would go back one further; `upgrade` completes it. That a migration which it takes back was edited is no
+        finding here; of others it is. Raises what those two raise.
         """
         check(steps=steps)
         return self._run(lambda survey: planning.redo_steps(survey.migrations, survey.history, steps), redo=True)
@@ -289,7 +307,7 @@ class Migrator(Settings):
         check(version=version, reason=reason)
         migrations = sound(self.source.load())
         last = migrations.index(planning.find(version, migrations))
-        marks = [(m, fingerprint_of(m, self.dialect) or None) for m in migrations[: last + 1]]
+        marks = [(m, fingerprint_of(m, self.dialect)) for m in migrations[: last + 1]]
         with self._session() as run, writing(run):
             before: History | Record = planning.fold(run.ledger.read(run.connection))
             if before.seq:
@@ -315,7 +333,7 @@ class Migrator(Settings):
             if known is None or known.checksum == migration.up.checksum:
                 state = "not applied" if known is None else "as it was when it was applied"
                 raise TargetError(f"{migration} is {state}. Nothing was recorded")
-            mark = fingerprint_of(migration, self.dialect) or None
+            mark = fingerprint_of(migration, self.dialect)
             with writing(run):
                 append(run, migration, "accept", survey.history, reason, mark)
         return self.status()
@@ -337,7 +355,7 @@ class Migrator(Settings):
                 if statement is None:
                     action = "resolve_applied" if applied else "resolve_unapplied"
                     known = next((m for m in survey.migrations if m.version == version), None)
-                    mark = (known and fingerprint_of(known, self.dialect)) or None
+                    mark = None if known is None else fingerprint_of(known, self.dialect)
                     append(run, known or begun, action, survey.history, reason, mark)
                 elif not isinstance(run.ledger, TableLedger):
                     raise LedgerError("this ledger keeps no journal: call it without statement=. Nothing was recorded")
@@ -345,7 +363,7 @@ class Migrator(Settings):
                     last = survey.journal[-1] if survey.journal else None
                     if last is None or last.state == "done" or last.ordinal != statement:
                         raise TargetError(f"statement {statement} is not in doubt. Nothing was recorded")
-                    said: Literal["done", "failed"] = "done" if applied else "failed"
+                    said: State = "done" if applied else "failed"
                     entry = replace(last, entry=last.entry + 1, state=said)
                     run.ledger.note(run.connection, [replace(entry, error=f"resolved by {run.applied_by}: {reason}")])
         return self.status()
@@ -369,7 +387,7 @@ class Migrator(Settings):
         with engine_of(self.database) as engine, connect(engine, run):
             yield run, look(run, migrations)
 
-    def _checked(self, run: Run, steps: Sequence[Step], known: dict[Step, Step]) -> tuple[Step, ...]:
+    def _checked(self, run: Run, steps: Sequence[Step], known: Known) -> tuple[Step, ...]:
         return checked(steps, self.dialect, known, run.ledger, one=self.transaction == "all")
 
     def _run(self, choose: Callable[[Survey], tuple[Step, ...]], *, fixed: bool = False, redo: bool = False) -> Report:
@@ -379,10 +397,13 @@ class Migrator(Settings):
         moved is planned from again. `redo`: in one transaction, if that is possible.
         """
         began = time.monotonic()
-        migrations, known, run = sound(self.source.load()), dict[Step, Step](), Run(self)
+        migrations, run = sound(self.source.load()), Run(self)
+        known: Known = {}
 
         def chosen(survey: Survey, *, unlocked: bool = False) -> tuple[Sequence[Step], History]:
-            survey.refuse(self.allow, unlocked=unlocked)
+            # what redo takes back was perhaps edited: that is what it is for
+            redone = {step.migration.version for step in choose(survey)} if redo else set[str]()
+            survey.refuse(self.allow, unlocked=unlocked, redone=redone)
             return self._checked(run, choose(survey), known), survey.history
 
         is_new = not self.dialect.exists(self.url)
@@ -414,7 +435,7 @@ class Migrator(Settings):
                     _make_sense(run, conflict, fixed=fixed)
                     course, run.patience = None, run.patience - 1
                 except MigrationError as error:
-                    if run.outcomes and not hasattr(error, "report"):
+                    if run.outcomes and not hasattr(error, "report") and run.done not in str(error):
                         error.add_note(f"{run.done}.")
                     raise
         return Report(tuple(run.outcomes), time.monotonic() - began)

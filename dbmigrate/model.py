@@ -16,6 +16,7 @@ from dbmigrate.script import Script
 VERSION = "0.1.0"
 
 Direction = Literal["up", "down"]
+State = Literal["started", "done", "failed"]
 
 
 class Body(Protocol):
@@ -152,7 +153,7 @@ class JournalEntry:
     ordinal: int
     #: SHA-256 of the statement as it was sent.
     statement_hash: str
-    state: Literal["started", "done", "failed"]
+    state: State
     #: The database's error, or the reason a person gave.
     error: str | None = None
     #: What the catalogue said before it was sent, of what it changes (JSON). None: nothing there could tell.
@@ -223,8 +224,8 @@ class Unfinished(Finding):
         )
         if self.in_doubt and self.statement is None:
             return (
-                f"{what}; how far it came is not known, for the ledger keeps no journal. Look at the database, finish "
-                f'or undo it by hand, then call resolve("{self.version}", applied=..., reason=...)'
+                f"{what}; how far it came is not known, for there is no journal that can be read. Look at the "
+                f'database, finish or undo it by hand, then call resolve("{self.version}", applied=..., reason=...)'
             )
         if self.statement is None:
             return f"{what}. No statement is in doubt: call resume() to go on where it stopped"

@@ -112,7 +112,7 @@ def changed(migrations: Iterable[Migration], history: History) -> tuple[Migratio
 def compare(
     migrations: Sequence[Migration],
     history: History,
-    fingerprints: Mapping[str, str],
+    fingerprints: Mapping[str, str | None],
     journal: Sequence[JournalEntry] | None = (),
 ) -> tuple[Finding, ...]:
     """Return every disagreement between a source and a ledger, over the whole history.

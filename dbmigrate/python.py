@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from inspect import isawaitable, iscoroutinefunction, isgenerator, unwrap
 from types import ModuleType, TracebackType
-from typing import overload
+from typing import Any, NoReturn, overload
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
@@ -24,7 +24,7 @@ from dbmigrate.dialects.base import StepError
 from dbmigrate.errors import MigrationError
 from dbmigrate.layouts.folder import Entry, FileBody
 from dbmigrate.model import Migration
-from dbmigrate.script import Problem, Script, checksum
+from dbmigrate.script import Problem, Script, checksum, checksum_of
 
 Call = Callable[[Connection], object]
 
@@ -57,7 +57,7 @@ class Function:
         wrong = [Problem(self.origin, None, f"the function {_ASYNC}")] if iscoroutinefunction(self.function) else []
         return _script(checksum(b""), wrong, transaction=self.transaction)
 
-    def run(self, connection: Connection) -> object:
+    def run(self, connection: Connection, text: str, *, transaction: bool) -> object:  # noqa: ARG002
         """Call the function."""
         return self.function(connection)
 
@@ -77,7 +77,7 @@ class PythonFile(FileBody):
     def look(self) -> Script:
         """Parse the file, and say what is wrong with it. Nothing in it is run."""
         text = self.read()
-        mark, wrong, transaction = checksum(text.encode(errors="surrogatepass")), list[Problem](), self.transaction
+        mark, wrong, transaction = checksum_of(text), list[Problem](), self.transaction
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -98,15 +98,15 @@ class PythonFile(FileBody):
             wrong.append(Problem(self.origin, found.lineno, f"{self.function} {_ASYNC}"))
         return _script(mark, wrong, transaction=transaction)
 
-    def run(self, connection: Connection) -> object:
-        """Run the module, and call its function; meanwhile the module can be found in sys.modules."""
+    def run(self, connection: Connection, text: str, *, transaction: bool) -> object:
+        """Run the module, whose text was checked, and call its function; meanwhile it can be found in sys.modules."""
         module = ModuleType(self.origin)
         module.__name__ = f"dbmigrate migration {self.origin} {id(module):x}"  # another thread may run the same file
-        module.__file__ = self.origin  # its path only names it: what was checked is what runs
+        module.__file__ = self.origin  # its path only names it
         sys.modules[module.__name__] = module  # SQLAlchemy and dataclasses look there for what annotations mean
         try:
-            exec(compile(self.read(), self.origin, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
-            if getattr(module, "transaction", True) is self.look().no_transaction:
+            exec(compile(text, self.origin, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+            if getattr(module, "transaction", True) is not transaction:
                 raise StepError("transaction must be set by a line of its own at the left margin: transaction = False")
             return getattr(module, self.function)(connection)
         finally:
@@ -150,12 +150,12 @@ def line_of(body: PythonBody, traceback: TracebackType | None) -> int | None:
     return line
 
 
-def call(body: PythonBody, connection: Connection, *, transaction: bool = True) -> None:
-    """Call the function of a body. Raises StepError if it did what would make its record untrue.
+def call(body: PythonBody, connection: Connection, text: str, *, transaction: bool = True) -> None:
+    """Call the function of a body, which has this text. Raises StepError if it did what would make its record untrue.
 
     That is to end the transaction of the step, or to hide from us that a statement failed: whatever was caught inside.
-    An error that ends a `connection.begin_nested()` is not hidden, for that is how to expect one. What goes past
-    SQLAlchemy, to the driver's own connection, is not seen.
+    An error that ends a `connection.begin_nested()` is not hidden, for that is how to expect one. What goes past this
+    Connection, to the driver's own or to another of the engine's, is not seen.
     """
     pending: list[str] = []
     wrong: list[str] = []
@@ -175,6 +175,7 @@ def call(body: PythonBody, connection: Connection, *, transaction: bool = True) 
         raise StepError(wrong[-1])
 
     own = _another(connection)
+    own.pending = pending
     if transaction:
         own.is_inside = True
         own.begin()  # to an ORM session it is the outer transaction
@@ -184,7 +185,7 @@ def call(body: PythonBody, connection: Connection, *, transaction: bool = True) 
     event.listen(own, "before_cursor_execute", before)
     event.listen(own, "after_cursor_execute", after)
     try:
-        result = body.run(own)
+        result = body.run(own, text, transaction=transaction)
     except StepError as error:
         if isinstance(error.__context__, DBAPIError):  # an ORM session rolls back because of it
             raise error.__context__ from None
@@ -221,6 +222,13 @@ class _Own(Connection):
 
     #: In the transaction of a step, whatever the driver says.
     is_inside = False
+    #: The statement that has not ended well.
+    pending: list[str]
+
+    def _handle_dbapi_exception(self, *arguments: Any, **more: Any) -> NoReturn:  # noqa: ANN401
+        # SQLAlchemy's for every error of the driver, also of a fetch, of which no event tells
+        self.pending[:] = self.pending or ["a fetch"]
+        super()._handle_dbapi_exception(*arguments, **more)
 
     def close(self) -> None:
         raise StepError("it closed the connection (with connection: does so too), which is not its own")

@@ -34,8 +34,8 @@ from dbmigrate.model import (
 )
 from dbmigrate.plan import History, linked
 from dbmigrate.python import PythonBody, call, line_of
-from dbmigrate.scanner import Grammar, Statement, position
-from dbmigrate.script import CHANGED, Problem, Script, Traits, checksum, selected
+from dbmigrate.scanner import Grammar, Statement, position, statements
+from dbmigrate.script import CHANGED, Problem, Script, Traits, checksum_of
 from dbmigrate.source import Source
 
 _LOGGER = logging.getLogger("dbmigrate")
@@ -212,7 +212,7 @@ def step_record(run: Run | None, step: Step, action: str, before: History | Reco
         more["fingerprint"], down = script_of(step).fingerprint or None, step.migration.down
         if down is not None and not isinstance(down, PythonBody):
             text = down.read()
-            more |= {"down_sql": text, "down_checksum": checksum(text.encode(errors="surrogatepass"))}
+            more |= {"down_sql": text, "down_checksum": checksum_of(text)}
     return record_of(run, step.migration, action, before, **more)
 
 
@@ -240,11 +240,11 @@ def script_of(step: Step) -> Script:
 def statements_of(step: Step, grammar: Grammar) -> Iterator[Statement]:
     """Yield the statements of a step. Raises SourceError if its file is not what was looked at before."""
     text, script = step.body.read(), script_of(step)
-    if checksum(text.encode(errors="surrogatepass")) != script.checksum:
+    if checksum_of(text) != script.checksum:
         raise SourceError([Problem(step.body.origin, None, CHANGED)])
     if isinstance(step.body, PythonBody):  # one statement, as far as we are concerned
         return iter([Statement(text or step.body.origin, 1, 0, 1, 1, ())])
-    return selected(text, grammar, script)
+    return (s for s in statements(text, grammar) if script.first <= s.ordinal <= script.last)
 
 
 def is_whole(script: Script, dialect: Dialect) -> bool:
@@ -285,7 +285,7 @@ class Tracker:
         self.statement, self.clock = statement, time.monotonic()
         # Not through send(): a traceback is part of the interface, and is kept short.
         if isinstance(self.step.body, PythonBody):
-            self._call(self.step.body)
+            self._call(self.step.body, statement.text)
         else:
             result = self.run.connection.exec_driver_sql(statement.text, execution_options=AS_WRITTEN)
             if result.returns_rows:
@@ -293,13 +293,13 @@ class Tracker:
         if in_transaction and not self.run.dialect.in_transaction(self.run.connection):
             raise StepError("the statement ended the transaction (ON CONFLICT ROLLBACK or RAISE(ROLLBACK))")
 
-    def _call(self, body: PythonBody) -> None:
+    def _call(self, body: PythonBody, text: str) -> None:
         """Call a function, and make sure that it did not end the transaction either."""
         connection = self.run.connection
         if self.step.transactional:
             send(connection, f"SAVEPOINT {_MARK}")
         try:
-            call(body, connection, transaction=not script_of(self.step).no_transaction)
+            call(body, connection, text, transaction=not script_of(self.step).no_transaction)
         finally:
             if not connection.connection.is_valid:  # the function lost what both connections stand on
                 connection.invalidate()
@@ -373,7 +373,7 @@ def _excerpt(step: Step, line: int, column: int = 0) -> str:
         text = step.body.read()
     except SourceError:
         return ""  # the file is gone meanwhile; what failed is worth more than how it looked
-    if not text or checksum(text.encode(errors="surrogatepass")) != script_of(step).checksum:
+    if not text or checksum_of(text) != script_of(step).checksum:
         return ""
     source = text.split("\n")[line - 1].rstrip("\r")
     begin = max(column - 1 - 100, 0)

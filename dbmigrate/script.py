@@ -19,7 +19,6 @@ CHANGED = "the file changed while it was in use: call again"
 
 _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*(?P<word>no-transaction)\s*\Z")
-_SHORT, _FEW = 2048, 16  # characters and statements
 _WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME"}
 _SAVEPOINTS, _OURS = {"SAVEPOINT", "RELEASE", "ROLLBACK"}, "DBMIGRATE_"
 _SEVERAL = {"DROP", "TRUNCATE", "RENAME"}
@@ -31,6 +30,10 @@ _LOOKING = (
 )
 #: Space and comments and nothing else, in any dialect ("#" comments of MySQL apart, nested ones too).
 _NOTHING = re.compile(rb"(?:\s|--[^\n]*+|/\*(?!M?!)[^*]*+\*++(?:[^/*][^*]*+\*++)*/|;)*")
+
+
+#: What a statement does to its session: see Traits.
+Change = Literal["set", "lost", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Traits:
     outside: bool = False
     #: It changes the session: "set" can be repeated in another session, "lost" cannot (a temporary table); "unknown"
     #: calls something that might.
-    session: Literal["set", "lost", "unknown"] | None = None
+    session: Change | None = None
     #: The database commits what came before it, before it takes effect, even when it then fails.
     commits_before: bool = False
     #: It may leave part of its effect behind when the server reports an error.
@@ -91,10 +94,8 @@ class Script:
     #: Every statement takes effect or not together with its transaction.
     atomic: bool = True
     #: The most that a statement may have done to the session.
-    changes_session: Literal["set", "lost", "unknown"] | None = None
+    changes_session: Change | None = None
     problems: tuple[Problem, ...] = field(default=(), repr=False)
-    #: The statements of a short script, so that it need not be cut again; long ones are not kept in memory.
-    kept: tuple[Statement, ...] | None = field(default=None, repr=False, compare=False)
 
     @property
     def count(self) -> int:
@@ -126,6 +127,11 @@ def decode(data: bytes) -> tuple[str, str | None]:
 def checksum(data: bytes) -> str:
     """Return SHA-256 of a script's bytes, without byte order mark, and with CRLF as LF, with its tag."""
     return ALGORITHM + sha256(data.replace(b"\r\n", b"\n") if b"\r" in data else data).hexdigest()
+
+
+def checksum_of(text: str) -> str:
+    """Return the checksum of a text, whatever is in it."""
+    return checksum(text.encode(errors="surrogatepass"))
 
 
 def is_blank(data: bytes) -> bool:
@@ -193,19 +199,16 @@ def inspect(
         problems.append(Problem(origin, line, reason))
 
     ours = {ledger.upper(), f"{ledger}_journal".upper()} if ledger else set[str]()
-    whole, digest = checksum(text.encode(errors="surrogatepass")), sha256()
+    whole, digest = checksum_of(text), sha256()
     directives: list[tuple[str, int, bool]] = []
     marked: list[tuple[Statement, Traits]] = []
-    atomic, last, off = True, 0, False
-    changes: Literal["set", "lost", "unknown"] | None = None
+    atomic, last = True, 0
+    changes: Change | None = None
     outside: Statement | None = None
     looking: Statement | None = None
-    kept: tuple[Statement, ...] | None = () if len(text) <= _SHORT else None
     try:
         for statement in statements(text, grammar, _read_along(tokens(text, grammar), digest.update, directives)):
             last = statement.ordinal
-            if kept is not None:
-                kept = (*kept, statement) if len(kept) < _FEW else None
             traits = traits_of(statement)
             for reason in _refusals(statement, traits, ours):
                 wrong(statement.line, reason)
@@ -219,8 +222,7 @@ def inspect(
             changes = traits.session if changes in (None, "unknown") and traits.session else changes
     except ScriptError as error:
         wrong(error.line, error.reason)
-        problems[:0] = _wrong_directives(text, origin, directives)
-        return Script(whole, "", 1, last, not transaction, off, atomic, changes, tuple(problems))
+        return Script(whole, last=last, problems=(*_wrong_directives(text, origin, directives), *problems))
     problems[:0] = _wrong_directives(text, origin, directives)
     mark = ALGORITHM + digest.hexdigest()
     words = {word for word, _, _ in directives}
@@ -239,7 +241,7 @@ def inspect(
     off = switched or "foreign-keys=off" in words
     if off and no_transaction:
         wrong(None, "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two")
-    return Script(whole, mark, first, last, no_transaction, off, atomic, changes, tuple(problems), kept)
+    return Script(whole, mark, first, last, no_transaction, off, atomic, changes, tuple(problems))
 
 
 def _refusals(statement: Statement, traits: Traits, ours: set[str]) -> Iterator[str]:
@@ -299,12 +301,6 @@ def _wrong_directives(text: str, origin: str, directives: list[tuple[str, int, b
             yield Problem(origin, line, f"unknown directive {word!r}; there are {' and '.join(map(repr, _DIRECTIVES))}")
         elif not head:
             yield Problem(origin, line, f"the directive {word!r} must stand above the first statement")
-
-
-def selected(text: str, grammar: Grammar, script: Script) -> Iterator[Statement]:
-    """Give the statements of a script that are to run, in order."""
-    found = statements(text, grammar) if script.kept is None else script.kept
-    return (statement for statement in found if script.first <= statement.ordinal <= script.last)
 
 
 def printable(text: str) -> str:

@@ -22,7 +22,7 @@ from dbmigrate.layouts.folder import UNFIT, Folder, entries_of, fits, open_folde
 from dbmigrate.model import Body, Migration, TextBody
 from dbmigrate.plan import BASE
 from dbmigrate.python import Function
-from dbmigrate.script import Problem, checksum, decode, is_blank
+from dbmigrate.script import Problem, checksum_of, decode, is_blank
 
 LAYOUTS = ("native",)
 
@@ -274,4 +274,4 @@ def sql_migration(version: str, name: str, up: str, down: str | None = None) -> 
 
 def _text_body(origin: str, text: str) -> TextBody:
     text = text.removeprefix("\ufeff")  # as from a file
-    return TextBody(origin, checksum(text.encode(errors="surrogatepass")), text)
+    return TextBody(origin, checksum_of(text), text)

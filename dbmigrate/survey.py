@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from dbmigrate.dialects import Dialect
-from dbmigrate.errors import ConfigurationError, HistoryError, MigrationInProgress, SourceError
+from dbmigrate.errors import ConfigurationError, HistoryError, LedgerError, MigrationInProgress, SourceError
 from dbmigrate.layouts.folder import unreadable
 from dbmigrate.ledger import LedgerBusyError, PlainLedger, TableLedger
-from dbmigrate.model import Finding, JournalEntry, Migration, Record, Report, Step, Unfinished
+from dbmigrate.model import Direction, Edited, Finding, JournalEntry, Migration, Record, Report, Step, Unfinished
 from dbmigrate.plan import History, changed, compare, fold, tolerate
 from dbmigrate.python import PythonBody
 from dbmigrate.run import Run, is_whole, script_of
 from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.script import CHANGED, Problem, fingerprint, inspect
+
+#: Steps that were looked at, by version and direction.
+Known = dict[tuple[str, Direction], Step]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +29,17 @@ class Survey:
     migrations: Sequence[Migration]
     history: History
     findings: tuple[Finding, ...]
-    #: Of the step that did not end. None: the ledger keeps none.
+    #: Of the step that did not end. None: the ledger keeps none, or it cannot be read.
     journal: Sequence[JournalEntry] | None
 
-    def refuse(self, allow: Collection[type[Finding]], *, unlocked: bool = False) -> None:
-        """Raise HistoryError for findings that are not tolerated.
+    def refuse(self, allow: Collection[type[Finding]], *, unlocked: bool = False, redone: Collection[str] = ()) -> None:
+        """Raise HistoryError for findings that are not tolerated; that versions to be `redone` were edited is.
 
         Without the lock an unfinished step may simply be running; whether it is dead is judged under the lock.
         """
-        errors = tolerate(self.findings, allow)
+        errors = [f for f in tolerate(self.findings, allow) if not (isinstance(f, Edited) and f.version in redone)]
         if unlocked:
-            errors = tuple(finding for finding in errors if not isinstance(finding, Unfinished))
+            errors = [finding for finding in errors if not isinstance(finding, Unfinished)]
         if errors:
             raise HistoryError(errors)
 
@@ -47,7 +50,12 @@ def look(run: Run, migrations: Sequence[Migration], *, empty: bool = False, brie
     journal: Sequence[JournalEntry] | None = ()
     history = fold(() if empty else records(run, brief=brief))
     if history.unfinished is not None:
-        journal = run.ledger.journal(run.connection, history.unfinished.seq)
+        try:
+            journal = run.ledger.journal(run.connection, history.unfinished.seq)
+        except LedgerBusyError:
+            raise
+        except LedgerError:  # who may read the ledger only still learns that a step is not finished
+            journal = None
     marks = {m.version: fingerprint_of(m, dialect) for m in changed(migrations, history)}
     findings = compare(migrations, history, marks, journal)
     if journal:
@@ -74,7 +82,7 @@ def records(run: Run, *, brief: bool = False) -> Sequence[Record]:
 def checked(
     steps: Iterable[Step],
     dialect: Dialect,
-    known: dict[Step, Step],
+    known: Known,
     ledger: TableLedger | PlainLedger | None = None,
     *,
     one: bool = False,
@@ -86,11 +94,11 @@ def checked(
     """
     steps = tuple(steps)
     for step in steps:
-        if step not in known:
-            known[step] = _look_at(step, dialect, ledger)
-    if problems := [problem for step in steps for problem in script_of(known[step]).problems]:
+        if (step.migration.version, step.direction) not in known:
+            known[step.migration.version, step.direction] = _look_at(step, dialect, ledger)
+    ready = tuple(known[step.migration.version, step.direction] for step in steps)
+    if problems := [problem for step in ready for problem in script_of(step).problems]:
         raise SourceError(problems)
-    ready = tuple(known[step] for step in steps)
     alone = [str(step) for step in ready if not step.transactional or script_of(step).foreign_keys_off]
     if one:
         alone += _leaking(ready[:-1])
@@ -161,11 +169,11 @@ def _locate(finding: Finding, migrations: Iterable[Migration], dialect: Dialect)
     return finding
 
 
-def fingerprint_of(migration: Migration, dialect: Dialect) -> str:
-    """Return the fingerprint of an up script; "" if it cannot be cut, for then it is not what ran, and of Python."""
+def fingerprint_of(migration: Migration, dialect: Dialect) -> str | None:
+    """Return the fingerprint of an up script; None if it cannot be cut, for then it is not what ran, and of Python."""
     if isinstance(migration.up, PythonBody):
-        return ""
+        return None
     try:
         return fingerprint(migration.up.read(), dialect.grammar)
     except ScriptError:
-        return ""
+        return None

@@ -13,7 +13,6 @@ import sqlalchemy
 
 from dbmigrate import (
     ConfigurationError,
-    Edited,
     HistoryError,
     LedgerError,
     MemorySource,
@@ -137,11 +136,24 @@ def test_redo(database: Database) -> None:
     Migrator(database.url, SOURCE).upgrade()
     changed = MemorySource([*FIRST, sql_migration("3", "c", "CREATE TABLE d (x INTEGER)", "DROP TABLE c")])
 
-    report = Migrator(database.url, changed, allow={Edited}).redo()
+    report = Migrator(database.url, changed).redo()
 
     assert steps(report) == ["3_c down", "3_c up"]
     assert "d" in database.tables()
     assert "c" not in database.tables()
+    Migrator(database.url, changed).verify()
+
+
+def test_redo_takes_back_what_was_edited_and_nothing_else(database: Database) -> None:
+    """An edit of what is taken back is what redo is for; of anything else it is a finding, and nothing runs."""
+    Migrator(database.url, SOURCE).upgrade()
+    second = sql_migration("2", "b", "CREATE TABLE b (x INTEGER, y INTEGER)", "DROP TABLE b")
+    changed = MemorySource([FIRST[0], second, SOURCE.load()[2]])
+
+    with pytest.raises(HistoryError, match="Edited: 2_b"):
+        Migrator(database.url, changed).redo()
+
+    assert steps(Migrator(database.url, changed).redo(2)) == ["3_c down", "2_b down", "2_b up", "3_c up"]
     Migrator(database.url, changed).verify()
 
 
@@ -162,7 +174,7 @@ def test_redo_is_one_transaction(database: Database) -> None:
     bad = MemorySource([*FIRST, sql_migration("3", "c", "INSERT INTO nope VALUES (1)", "DROP TABLE c")])
 
     with pytest.raises(MigrationFailed) as caught:
-        Migrator(database.url, bad, allow={Edited}).redo(2)
+        Migrator(database.url, bad).redo(2)
 
     assert caught.value.rolled_back
     assert not caught.value.report.outcomes

@@ -146,7 +146,7 @@ def test_an_interrupted_step_is_closed_outside(
 
     migrator = Migrator(database.url, source, ledger=ledger)
     if statement == "COMMIT":
-        with pytest.raises(HistoryError, match="keeps no journal"):
+        with pytest.raises(HistoryError, match="there is no journal"):
             migrator.upgrade()
     else:
         assert len(migrator.upgrade().outcomes) == 1
@@ -159,13 +159,13 @@ def test_a_failed_ddl_step_is_in_doubt_without_a_journal(mariadb: Database, tmp_
     bad = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER); INSERT INTO nope VALUES (1)")])
     migrator = Migrator(mariadb.url, bad, ledger=ledger)
 
-    with pytest.raises(MigrationFailed, match="keeps no journal") as caught:
+    with pytest.raises(MigrationFailed, match="there is no journal") as caught:
         migrator.upgrade()
 
     assert not caught.value.rolled_back
-    with pytest.raises(HistoryError, match="keeps no journal"):
+    with pytest.raises(HistoryError, match="there is no journal"):
         migrator.upgrade()
-    with pytest.raises(HistoryError, match="keeps no journal"):
+    with pytest.raises(HistoryError, match="there is no journal"):
         migrator.resume()
     with pytest.raises(LedgerError, match="keeps no journal: call it without statement="):
         migrator.resolve("1", statement=1, applied=True, reason="no")

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from dbmigrate import (
     ConfigurationError,
+    LedgerError,
     MemorySource,
     MigrationError,
     MigrationFailed,
@@ -23,8 +24,10 @@ from dbmigrate import (
     StalePlan,
     StatementFinished,
     Waiting,
+    python_migration,
     sql_migration,
 )
+from dbmigrate.dialects.sqlite import _RESTORED
 from tests.processes import interrupted
 
 if TYPE_CHECKING:
@@ -78,9 +81,8 @@ def _session(connection: sqlalchemy.Connection) -> list[Any]:
     """Return what a connection's user can see of its state."""
     raw: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
-        pragmas = ("foreign_keys", "recursive_triggers", "busy_timeout", "query_only", "legacy_alter_table")
         state = [raw.isolation_level, raw.in_transaction]
-        return state + [raw.execute(f"PRAGMA {p}").fetchone() for p in pragmas]
+        return state + [raw.execute(f"PRAGMA {p}").fetchone() for p in _RESTORED]
     if connection.dialect.name == "postgresql":
         names = ("search_path", "lock_timeout", "statement_timeout", "role", "transaction_isolation")
         settings = [connection.exec_driver_sql(f"SELECT current_setting('{name}')").scalar() for name in names]
@@ -130,6 +132,30 @@ def test_an_engine_in_memory_is_restored(path: str) -> None:
     with engine.connect() as connection:
         assert _session(connection) == before
         assert connection.exec_driver_sql("SELECT count(*) FROM mine").scalar() == 0
+    engine.dispose()
+
+
+# These are refused in a transaction, or leave the ledger read-only.
+@pytest.mark.parametrize("name", sorted(set(_RESTORED) - {"foreign_keys", "query_only", "synchronous"}))
+def test_a_pragma_does_not_reach_the_next_migration(name: str) -> None:
+    """Nor the application's own session, in memory too, where the connection cannot be replaced."""
+    engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool)
+    with engine.connect() as connection:
+        before = _session(connection)
+        (value,) = connection.exec_driver_sql(f"PRAGMA {name}").one()
+    other = {"locking_mode": "EXCLUSIVE"}.get(name, 77 if value not in (0, 1, 2) else 1 - min(int(value), 1))
+    seen: list[Any] = []
+
+    @python_migration("2", "b")
+    def look(connection: sqlalchemy.Connection) -> None:
+        seen.append(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+
+    Migrator(engine, MemorySource([sql_migration("1", "a", f"PRAGMA {name} = {other}"), look])).upgrade()
+
+    with engine.connect() as connection:
+        assert _session(connection) == before
+    if name != "busy_timeout":  # it is ours meanwhile
+        assert seen == [value]
     engine.dispose()
 
 
@@ -200,8 +226,13 @@ def test_a_missing_sqlite_file_is_not_created_by_looking(tmp_path: Path) -> None
 
 def test_a_database_that_is_not_there_is_a_clear_error(tmp_path: Path, postgresql: Database) -> None:
     """What cannot be connected to is named, without its password."""
-    with pytest.raises(ConfigurationError, match="cannot connect"):
-        Migrator(f"sqlite:///{tmp_path}/no/such/folder.db", GOOD).upgrade()
+    nowhere = Migrator(f"sqlite:///{tmp_path}/no/such/folder.db", GOOD)
+    for call in (nowhere.upgrade, nowhere.status):
+        with pytest.raises(ConfigurationError, match=r"there is no folder .*/no/such for the database"):
+            call()
+    (tmp_path / "text.db").write_text("no database at all, but a text that is long enough to be read as a page" * 9)
+    with pytest.raises(LedgerError, match="The file is no SQLite database"):
+        Migrator(f"sqlite:///{tmp_path}/text.db", GOOD).status()
     url = postgresql.url.set(database="no_such_database", password="s3cret")  # noqa: S106 - none
     with pytest.raises(ConfigurationError) as caught:
         Migrator(url, GOOD).upgrade()

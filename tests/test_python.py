@@ -314,7 +314,17 @@ def _swallow_in_a_session(connection: sqlalchemy.Connection) -> None:
         session.rollback()
 
 
-@pytest.mark.parametrize("function", [_swallow, _swallow_and_go_on, _swallow_in_a_session])
+def _swallow_at_fetch(connection: sqlalchemy.Connection) -> None:
+    """The second row fails where rows are read one by one; in other databases the statement does."""
+    numbers = "SELECT 1 AS x UNION ALL SELECT -9223372036854775808"
+    if connection.dialect.name != "sqlite":
+        numbers = "SELECT 1 AS x UNION ALL SELECT 1 FROM nope"
+    with suppress(SQLAlchemyError):
+        for _ in connection.execute(text(f"SELECT abs(x) FROM ({numbers}) AS n")):
+            connection.execute(text("INSERT INTO t VALUES (1, 'a')"))
+
+
+@pytest.mark.parametrize("function", [_swallow, _swallow_and_go_on, _swallow_in_a_session, _swallow_at_fetch])
 def test_a_swallowed_error_is_no_success(database: Database, function: Any) -> None:
     """A function that hides the error of a statement fails; where DDL is transactional nothing of it is left."""
     migrator = Migrator(database.url, MemorySource([TABLE, python_migration("2", "a", function)]))

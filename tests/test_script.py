@@ -14,7 +14,7 @@ from dbmigrate.dialects import mysql, postgresql, sqlite
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
 from dbmigrate.dialects.sqlite_grammar import SQLITE
-from dbmigrate.scanner import ScriptError, tokens
+from dbmigrate.scanner import ScriptError, statements, tokens
 from dbmigrate.script import (
     Problem,
     checksum,
@@ -23,7 +23,6 @@ from dbmigrate.script import (
     inspect,
     is_blank,
     printable,
-    selected,
 )
 from tests.test_scanner import GRAMMARS, SCRIPTS, cases, every_grammar, examples
 
@@ -215,7 +214,8 @@ def look(text: str, kind: str = "sqlite", **options: Any) -> Script:
 def run_of(text: str, kind: str = "sqlite") -> list[str]:
     """The statements of a script that are to run."""
     grammar = DIALECTS[kind].grammar
-    return [statement.text for statement in selected(text, grammar, look(text, kind))]
+    script = look(text, kind)
+    return [s.text for s in statements(text, grammar) if script.first <= s.ordinal <= script.last]
 
 
 def problems_of(text: str, kind: str = "sqlite", **options: Any) -> list[str]:

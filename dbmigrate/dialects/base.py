@@ -105,6 +105,8 @@ class Dialect:
     #: The driver takes and gives datetime; otherwise it is ISO text.
     native_times = True
     table_options = ""
+    #: Those of `lock_timeout` and `statement_timeout` that it has.
+    limits: frozenset[str] = frozenset()
     #: What quotes a name.
     quote = '"'
     #: The client program that plans are printed for, if there is one.
@@ -209,9 +211,9 @@ class Dialect:
         # Not as an execution option: the pool would undo that on a connection which is not this one any more.
         connection.dialect.set_isolation_level(connection.connection.dbapi_connection, "AUTOCOMMIT")  # type: ignore[arg-type]
 
-    def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
-        """Return the statements that set `lock_timeout` or `statement_timeout` for this session."""
-        raise ConfigurationError(f"this database has no {name}: leave it out")
+    def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:
+        """Return the statements that set one of the `limits` for this session."""
+        raise NotImplementedError
 
     def settings(self, connection: Connection) -> Sequence[str]:  # noqa: ARG002
         """Return the statements that make scripts mean in any session what they mean over this connection."""

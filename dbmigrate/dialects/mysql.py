@@ -87,6 +87,7 @@ class MySQL(Dialect):
     text_type = "LONGTEXT"
     time_type = "DATETIME(6)"
     table_options = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
+    limits = frozenset({"lock_timeout", "statement_timeout"})
     quote = "`"
     client = MariaDB()
 

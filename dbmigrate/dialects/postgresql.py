@@ -83,6 +83,7 @@ class PostgreSQL(Dialect):
     """PostgreSQL over direct connections."""
 
     grammar = POSTGRESQL
+    limits = frozenset({"lock_timeout", "statement_timeout"})
     client = Psql()
 
     def traits(self, statement: Statement) -> Traits:

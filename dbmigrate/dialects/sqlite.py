@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from dbmigrate.scanner import Statement
 
-_BUSY, _LOCKED = 5, 6  # sqlite.org/rescode.html; extended codes keep them in the low byte
+_BUSY, _LOCKED, _NOT_A_DATABASE = 5, 6, 26  # sqlite.org/rescode.html; extended codes keep them in the low byte
 #: What SQLite keeps beside a file, and the lock that dbmigrate does (see lock_beside).
 _COMPANIONS = ("-wal", "-shm", "-journal", "-dbmigrate")
 _DROP_WAIT = 1.0  # seconds
@@ -51,8 +51,12 @@ _FOREIGN_KEYS_OFF, _FOREIGN_KEYS_ON = Traits(foreign_keys="off"), Traits(foreign
 _FOREIGN_KEY_CHECK = Traits(foreign_keys="check")
 #: What a script can change in a connection that is not closed behind it (an in-memory database).
 _RESTORED = (
-    *("foreign_keys", "recursive_triggers", "legacy_alter_table", "ignore_check_constraints", "query_only"),
-    *("reverse_unordered_selects", "defer_foreign_keys", "cell_size_check", "busy_timeout"),
+    *("analysis_limit", "automatic_index", "busy_timeout", "cache_size", "cache_spill", "cell_size_check"),
+    *("checkpoint_fullfsync", "count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys"),
+    *("full_column_names", "fullfsync", "ignore_check_constraints", "legacy_alter_table"),
+    *("locking_mode", "max_page_count", "query_only", "read_uncommitted", "recursive_triggers"),
+    *("reverse_unordered_selects", "secure_delete", "short_column_names", "soft_heap_limit", "synchronous"),
+    *("temp_store", "threads", "trusted_schema", "wal_autocheckpoint", "writable_schema"),
 )
 
 
@@ -92,6 +96,9 @@ class SQLite(Dialect):
     def exists(self, url: URL) -> bool:
         """Tell whether the file is there: connecting to a missing one would create it."""
         path = _file(url)
+        folder = os.path.dirname(path)  # noqa: PTH120 - like its neighbours
+        if folder and not os.path.isdir(folder):  # noqa: PTH112
+            raise ConfigurationError(f"there is no folder {folder} for the database: correct the path, or create it")
         return not path or os.path.exists(path) or os.path.exists(url.database or "")  # noqa: PTH110
 
     def beside(self, url: URL, folder: Path) -> URL:
@@ -202,7 +209,8 @@ class SQLite(Dialect):
         raw.isolation_level = None
         if raw.in_transaction:
             raw.execute("ROLLBACK")
-        saved = [(name, raw.execute(f"PRAGMA {name}").fetchone()) for name in _RESTORED]
+        kept = not self.is_disposable(connection)
+        saved = {name: raw.execute(f"PRAGMA {name}").fetchone() for name in _RESTORED if kept}
         try:
             send(connection, f"PRAGMA busy_timeout = {int(min(wait, 1.0) * 1000)}")
             yield
@@ -210,9 +218,9 @@ class SQLite(Dialect):
             with suppress(sqlite3.ProgrammingError) if connection.invalidated else nullcontext():  # it may be closed
                 if raw.in_transaction:
                     raw.execute("ROLLBACK")
-                for name, value in saved:
-                    if value is not None:
-                        raw.execute(f"PRAGMA {name} = {int(value[0])}")
+                for name, value in saved.items():
+                    if raw.execute(f"PRAGMA {name}").fetchone() != value:
+                        raw.execute(f"PRAGMA {name} = {value[0]}")
                 raw.isolation_level = isolation_level
                 if autocommit is not None:
                     raw.autocommit = autocommit  # type: ignore[attr-defined,unused-ignore]
@@ -279,6 +287,11 @@ class SQLite(Dialect):
     def is_conflict(self, error: DBAPIError) -> bool:
         """Tell a taken key or a busy database."""
         return isinstance(error, IntegrityError) or _is_busy(error)
+
+    def hint(self, error: DBAPIError) -> str | None:
+        """Explain what is not a database."""
+        is_foreign = getattr(error.orig, "sqlite_errorcode", 0) == _NOT_A_DATABASE
+        return "The file is no SQLite database (or an encrypted one): correct the path" if is_foreign else None
 
     def is_spoiled(self, error: DBAPIError) -> bool:
         """Tell results that were not read to their end."""

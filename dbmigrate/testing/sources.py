@@ -12,7 +12,7 @@ from sqlalchemy.pool import Pool
 from dbmigrate.errors import SourceError
 from dbmigrate.migrator import Migrator
 from dbmigrate.model import Body, Migration
-from dbmigrate.script import checksum, decode
+from dbmigrate.script import checksum_of, decode
 from dbmigrate.source import Source, sound
 from dbmigrate.testing.checks import is_a, named, require
 
@@ -66,7 +66,7 @@ class SourceContract:
         """SHA-256 with CRLF as LF, and with its tag; none only where there is no text."""
         for body in self._bodies():
             text, found = body.read(), body.checksum
-            wanted = checksum(text.encode(errors="surrogatepass")) if text or found is not None else None
+            wanted = checksum_of(text) if text or found is not None else None
             require(found == wanted, f"{body.origin}: the checksum is {found!r}, and that of the text {wanted!r}")
 
     def test_scripts_say_what_they_are(self) -> None:
