@@ -572,6 +572,30 @@ def test_a_user_without_rights_is_told(postgresql: Database) -> None:
     assert versions(Migrator(postgresql.url, SOURCE)) == ["1"]
 
 
+@pytest.mark.parametrize("head", ["", "-- no-transaction\n"], ids=["transaction", "no-transaction"])
+def test_a_ledger_that_cannot_be_written_is_told(postgresql: Database, head: str) -> None:
+    """Whoever may change the schema, but not the ledger, changes neither: the step fails, with the ledger's error."""
+    source = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER)")])
+    more = MemorySource([*source.load(), sql_migration("2", "b", f"{head}CREATE TABLE b (x INTEGER)")])
+    Migrator(postgresql.url, source).upgrade()
+    tables = "dbmigrate_ledger, dbmigrate_ledger_journal"
+    with _reader(postgresql, "CREATE ON SCHEMA public", f"SELECT ON {tables}") as migrator:
+        with pytest.raises(MigrationFailed, match=r"cannot be written: .*permission denied") as caught:
+            replace(migrator, source=more).upgrade()
+        assert caught.value.rolled_back
+        assert isinstance(caught.value.__cause__, LedgerError)
+        assert "b" not in postgresql.tables()
+    assert versions(Migrator(postgresql.url, more)) == ["1"]
+
+
+def test_a_ledger_that_cannot_be_created_is_told(postgresql: Database) -> None:
+    """Whoever may not create a table there is told before anything runs."""
+    postgresql.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    with _reader(postgresql, "USAGE ON SCHEMA public") as migrator, pytest.raises(LedgerError, match="permission"):
+        migrator.upgrade()
+    assert not postgresql.tables()
+
+
 # -- append-only
 
 _GUARDS: Final[dict[Kind, Sequence[str]]] = {

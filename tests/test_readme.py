@@ -209,7 +209,7 @@ def _of_the_readme() -> Iterator[tuple[list[str], str]]:
             if words[0] in _PARSER.below:
                 command = words[: 1 + bool(_PARSER.below[words[0]].below)]
             elif words[0][0] != "-":
-                assert re.search(r"[A-Z.]", span), f"{span} is no command of ours"
+                assert re.search(r"[A-Z.]|^dbmigrate$", span), f"{span} is no command of ours"
                 continue
             yield command, ""
             yield from ((command, word) for word in words if word.startswith("-"))
@@ -319,6 +319,12 @@ def test_json_is_as_the_table_says(
     usage = run("upgrad")
     assert (usage["command"], usage["error"]["type"], usage["exit_code"]) == (None, "UsageError", 2)
 
+    def stopped() -> Migrator:
+        raise KeyboardInterrupt
+
+    assert make_cli(stopped)(["status", "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["error"]["type"] == "Interrupted"
+
 
 def test_a_reset_that_fails_is_gone_on_with_by_setup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -399,6 +405,11 @@ def test_dml_outside_a_transaction_commits_with_its_beginning(postgresql: Databa
         Migrator(engine, source).upgrade()
 
     assert seen == [1, 2]
+    other = [*source.load()[:1], sql_migration("2", "b", "-- no-transaction\nINSERT INTO nowhere VALUES (1)")]
+    fresh = postgresql.another()
+    with pytest.raises(MigrationFailed, match="Nothing of the step was committed"):
+        Migrator(fresh.url, MemorySource(other)).upgrade()
+    assert [str(record) for record in Migrator(fresh.url, MemorySource(other)).history()] == ["1_a"]
 
 
 def _ratios(database: str, what: str, least: int) -> dict[str, list[tuple[float, float]]]:
