@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
-import sqlalchemy
+from sqlalchemy import event
 
 import dbmigrate
 from dbmigrate import MemorySource, MigrationFailed, Migrator, sql_migration
@@ -193,7 +193,8 @@ migrate revert|migrate info|override skip|build-script|prepare|sqlx completions
 --no-dotenv|database-url-var|--connect-timeout|--sqlite-create-db-wal|--config|sqlx.toml|--source|migrations-dir
 --yes|--force|--simple|--reversible|--timestamp|--sequential|run --dry-run|run --ignore-missing|run --target-version
 revert --dry-run|revert --ignore-missing|revert --target-version|skip --dry-run|--check|--workspace
-table-name|create-schemas|ignored-chars|migration-type|migration-versioning|db|mig|prep
+table-name|create-schemas|ignored-chars|migration-type|migration-versioning|db|mig|prep|SQLX_OFFLINE|SQLX_OFFLINE_DIR
+[macros]|unsafe-load-extensions|-y|-f
 """
 
 
@@ -396,7 +397,7 @@ def test_dml_outside_a_transaction_commits_with_its_beginning(postgresql: Databa
     )
     engine = postgresql.engine()
 
-    @sqlalchemy.event.listens_for(engine, "before_cursor_execute")
+    @event.listens_for(engine, "before_cursor_execute")
     def look(*arguments: Any) -> None:
         if arguments[2].startswith("INSERT INTO a"):
             seen.append(len(postgresql.query("SELECT 1 FROM dbmigrate_ledger")))
