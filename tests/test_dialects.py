@@ -441,3 +441,35 @@ SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED
 def test_mariadb_dumps(text: str) -> None:
     """MariaDB: the settings around a dump are not refused."""
     assert traits(text, mysql.DIALECT).refused is None
+
+
+# the lock
+
+
+@pytest.mark.parametrize("dialect", [postgresql.PostgreSQL(), mysql.MySQL()], ids=["postgresql", "mysql"])
+def test_the_name_of_the_lock(dialect: Dialect) -> None:
+    """Each schema and each ledger has a lock of its own, the same in every process, short enough for the server.
+
+    The schema of MariaDB and MySQL is the database. Locks of PostgreSQL are per database; in SQLite BEGIN is the lock.
+    """
+    keys = [dialect.lock_key(home, table) for home in ("shop", "other", None) for table in ("dbmigrate_ledger", "b")]
+
+    assert len(set(keys)) == 6
+    assert keys[0] == dialect.lock_key("shop", "dbmigrate_ledger")
+    assert max(map(len, keys)) <= 64
+    assert sqlite.SQLite().lock_sql(keys[0]) is None
+
+
+@pytest.mark.kinds("postgresql")
+def test_locks_are_per_database(database: Database) -> None:
+    """On PostgreSQL, so the name of the database need not be in that of the lock."""
+    dialect = postgresql.PostgreSQL()
+    key = dialect.lock_key("public", "dbmigrate_ledger")
+    with (
+        database.engine().connect() as one,
+        database.engine().connect() as same,
+        database.another().engine().connect() as other,
+    ):
+        assert [dialect.try_lock(connection, key) for connection in (one, same, other)] == [True, False, True]
+        dialect.unlock(one, key)
+        dialect.unlock(other, key)

@@ -573,18 +573,6 @@ def test_a_user_without_rights_is_told(postgresql: Database) -> None:
     assert versions(Migrator(postgresql.url, SOURCE)) == ["1"]
 
 
-def test_a_ledger_that_cannot_be_written(postgresql: Database) -> None:
-    """Whatever else this user may do: that is not the step's fault, and nothing of it stays."""
-    Migrator(postgresql.url, SOURCE).upgrade(to="1")
-    with (
-        _reader(postgresql, "SELECT ON dbmigrate_ledger", "ALL ON SCHEMA public", "ALL ON a") as migrator,
-        pytest.raises(LedgerError, match=r"cannot be written: .*permission denied.*see that it can be"),
-    ):
-        migrator.upgrade()
-    assert versions(Migrator(postgresql.url, SOURCE)) == ["1"]
-    assert "b" not in postgresql.tables()
-
-
 def test_select_on_the_ledger_is_enough_while_a_step_runs(postgresql: Database) -> None:
     """Who may not read the journal still learns that a step is not finished, and can wait for its end."""
     outside = "-- dbmigrate: no-transaction\nCREATE TABLE z (x INTEGER); DROP TABLE nowhere"
@@ -598,6 +586,28 @@ def test_select_on_the_ledger_is_enough_while_a_step_runs(postgresql: Database) 
         with pytest.raises(NotCurrent) as caught:
             reader.wait_until_current(0.1)
         assert [type(finding) for finding in caught.value.findings] == [Unfinished]
+
+
+@pytest.mark.parametrize("head", ["", "-- no-transaction\n"], ids=["transaction", "no-transaction"])
+def test_a_ledger_that_cannot_be_written_is_told(postgresql: Database, head: str) -> None:
+    """Whoever may change the schema, but not the ledger, changes neither, and the step is not to blame."""
+    source = MemorySource([sql_migration("1", "a", "CREATE TABLE a (x INTEGER)")])
+    more = MemorySource([*source.load(), sql_migration("2", "b", f"{head}CREATE TABLE b (x INTEGER)")])
+    Migrator(postgresql.url, source).upgrade()
+    tables = "dbmigrate_ledger, dbmigrate_ledger_journal"
+    with _reader(postgresql, "CREATE ON SCHEMA public", f"SELECT ON {tables}") as migrator:
+        with pytest.raises(LedgerError, match=r"cannot be written: .*permission denied.*see that it can be"):
+            replace(migrator, source=more).upgrade()
+        assert "b" not in postgresql.tables()
+    assert versions(Migrator(postgresql.url, more)) == ["1"]
+
+
+def test_a_ledger_that_cannot_be_created_is_told(postgresql: Database) -> None:
+    """Whoever may not create a table there is told before anything runs."""
+    postgresql.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    with _reader(postgresql, "USAGE ON SCHEMA public") as migrator, pytest.raises(LedgerError, match="permission"):
+        migrator.upgrade()
+    assert not postgresql.tables()
 
 
 # -- append-only

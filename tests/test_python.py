@@ -336,6 +336,24 @@ def test_a_swallowed_error_is_no_success(database: Database, function: Any) -> N
     assert not any(entry.version == "2" and entry.state == "applied" for entry in migrator.status().entries)
 
 
+@pytest.mark.default_driver
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_what_happens_over_another_connection_is_not_seen(database: Database) -> None:
+    """An error there is the function's own to handle, whether of an engine's connection or of the driver's."""
+
+    @python_migration("1", "else")
+    def elsewhere(connection: sqlalchemy.Connection) -> None:
+        with suppress(SQLAlchemyError), connection.engine.connect() as other:
+            other.execute(text("SELECT * FROM nowhere"))
+        raw: Any = connection.connection.dbapi_connection
+        raw.cursor().execute("SAVEPOINT mine")
+        with suppress(Exception):
+            raw.cursor().execute("SELECT * FROM nowhere")
+        raw.cursor().execute("ROLLBACK TO mine")
+
+    assert len(Migrator(database.url, MemorySource([elsewhere])).upgrade().outcomes) == 1
+
+
 def test_an_expected_error_in_a_savepoint_is_fine(database: Database) -> None:
     """begin_nested() is how to expect one."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dbmigrate import Migrator
 from tests.processes import Answer, race
 
 if TYPE_CHECKING:
@@ -84,3 +87,23 @@ def test_without_the_lock_the_ledger_is_enough(request: pytest.FixtureRequest, k
     versions = _write_ddl(folder, database.kind)
 
     _check(race(_count(database), database.url, folder, lock=False), versions)
+
+
+@pytest.mark.default_driver
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_one_migrator_in_many_threads(database: Database, tmp_path: Path) -> None:
+    """One Migrator that eight threads share and call at the same instant: every migration once, nobody fails."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    versions = _write_ddl(folder, database.kind)
+    migrator, ready = Migrator(database.url, folder), threading.Barrier(8)
+
+    def upgrade(_: int) -> list[str]:
+        ready.wait()
+        return [outcome.step.migration.version for outcome in migrator.upgrade().outcomes]
+
+    with ThreadPoolExecutor(8) as pool:
+        applied = list(pool.map(upgrade, range(8)))
+
+    assert sorted(version for each in applied for version in each) == versions
+    assert migrator.status().is_current
