@@ -19,6 +19,7 @@ from dbmigrate.model import Outcome, Record, Step
 from dbmigrate.plan import History, unfinished
 from dbmigrate.run import (
     FASTER,
+    LostAtCommitError,
     Run,
     Tracker,
     give_up,
@@ -37,13 +38,17 @@ def execute(
     """Run steps in order, appending to `run.outcomes`; each in its own transaction, or all `together` in one.
 
     Stops behind a step that may have changed the session: the rest, which is returned with what it follows, wants a new
-    one. Raises LedgerConflict if another runner was faster, MigrationFailed if a step fails; nothing of that step is
-    left unless the error says so.
+    one. Raises LedgerConflict if another runner was faster, LostAtCommitError if it is not known whether a step was
+    committed, MigrationFailed if a step fails; nothing of that step is left unless the error says so.
     """
     while steps:
         batch = steps if together else steps[:1]
         if batch[0].transactional:
-            before = _in_transaction(run, batch, before)
+            try:
+                before = _in_transaction(run, batch, before)
+            except LostAtCommitError as lost:
+                lost.course = (steps, before)
+                raise
         else:
             record = (journalled if isinstance(run.ledger, TableLedger) else _beside)(run, batch[0], before)
             before = run.ledger.behind(run.connection, record)
@@ -76,7 +81,7 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
             committing = True
             wait_for(run, lambda: run.dialect.commit(run.connection))
         except BaseException as error:
-            _undo(run, tracker, head, error, committing=committing)
+            _undo(run, tracker, head, error, finished if committing else [])
             raise
     run.finish(finished)
     return after
@@ -131,7 +136,7 @@ def _foreign_keys(run: Run, steps: Sequence[Step]) -> AbstractContextManager[Cal
     return run.dialect.foreign_keys_off(run.connection) if off else nullcontext(lambda: None)
 
 
-def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, *, committing: bool) -> None:
+def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, committing: Sequence[Outcome]) -> None:
     """Roll back, and raise what the error amounts to: a conflict to plan again from, or a failure; or itself."""
     left = run.roll_back()
     if not isinstance(error, Exception) or isinstance(error, MigrationInProgress | LedgerConflict):
@@ -143,7 +148,8 @@ def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, *, commit
         state = "The connection was lost, and the server rolls the step back: nothing of it stays"
         if committing:
             state = "The connection was lost at COMMIT: status() tells whether the step is applied"
-        raise tracker.failure(error, state, rolled_back=not committing) from error
+        failure = tracker.failure(error, state, rolled_back=not committing)
+        raise (LostAtCommitError(committing, failure) if committing and run.dialect.waits else failure) from error
     if not (run.dialect.waits or run.dialect.in_transaction(run.connection)):
         state = "It ended the transaction of the Connection: nothing of that is left, the caller's own work included"
         raise tracker.failure(error, state, rolled_back=True) from error

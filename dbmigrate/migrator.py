@@ -48,7 +48,7 @@ from dbmigrate.model import (
     Waiting,
 )
 from dbmigrate.plan import History
-from dbmigrate.run import PATIENCE, REMIND, Run, Settings, append, log, wait_for, writing
+from dbmigrate.run import PATIENCE, REMIND, LostAtCommitError, Run, Settings, append, log, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
 from dbmigrate.survey import Known, Survey, can_be_one, checked, fingerprint_of, look, records
 
@@ -426,17 +426,22 @@ class Migrator(Settings):
                         if course[1].seq != seq:
                             seq, run.patience = course[1].seq, 0 if fixed or not self.dialect.waits else PATIENCE
                         with session(run):
-                            if fixed and run.head != seq:
+                            course = _settled(run, course)
+                            if fixed and run.head != course[1].seq:
                                 raise _stale(run)
-                            if run.head != seq or getattr(course[1], "unfinished", None):
+                            if run.head != course[1].seq or getattr(course[1], "unfinished", None):
                                 course = chosen(self._finished(run, migrations))
                             course = execute(run, *course, together=one)
+                except LostAtCommitError as lost:
+                    run.losses.append(lost)
+                    if len(run.losses) > PATIENCE:
+                        raise lost.failure from lost.__cause__
+                    course = lost.course
                 except LedgerConflict as conflict:
                     _make_sense(run, conflict, fixed=fixed)
                     course, run.patience = None, run.patience - 1
                 except MigrationError as error:
-                    if run.outcomes and not hasattr(error, "report") and run.done not in str(error):
-                        error.add_note(f"{run.done}.")
+                    _complete(run, error)
                     raise
         return Report(tuple(run.outcomes), time.monotonic() - began)
 
@@ -477,6 +482,33 @@ class Migrator(Settings):
             if survey.history.unfinished is None:
                 raise TargetError("no step is unfinished. Nothing was run")
             yield run, survey, survey.history.unfinished
+
+
+def _settled(run: Run, course: tuple[Sequence[Step], History | Record]) -> tuple[Sequence[Step], History | Record]:
+    """Return the course behind a COMMIT that got no answer, if that was why we are here, by what the ledger says.
+
+    The lock went with the session that sent it, so whoever has the lock now sees how that ended.
+    """
+    if not run.losses or run.losses[-1].is_settled:
+        return course
+    lost, (steps, before) = run.losses[-1], course
+    last = lost.outcomes[-1].record
+    is_there = any((record.seq, record.chain) == (last.seq, last.chain) for record in records(run, brief=True))
+    lost.is_settled = True
+    if not is_there:
+        return steps, before
+    run.finish(lost.outcomes)
+    return steps[len(lost.outcomes) :], last
+
+
+def _complete(run: Run, error: MigrationError) -> None:
+    """Add to an error what ran before; where it could not be found out whether a step was committed, raise that."""
+    if run.outcomes and not hasattr(error, "report") and run.done not in str(error):
+        error.add_note(f"{run.done}.")
+    if run.losses and not run.losses[-1].is_settled:
+        failure = run.losses[-1].failure
+        failure.add_note(f"To look again failed: {error}")
+        raise failure from run.losses[-1].__cause__
 
 
 def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:

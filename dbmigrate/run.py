@@ -87,6 +87,8 @@ class Run:
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     patience: int = PATIENCE
     lost: bool = False
+    #: Each COMMIT that got no answer.
+    losses: list[LostAtCommitError] = field(default_factory=list[Any])
 
     def __post_init__(self) -> None:
         port, dialect = self.settings.ledger, self.settings.dialect
@@ -136,6 +138,20 @@ class Run:
                 report = Report(tuple(self.outcomes))
                 raise MigrationFailed(reason, step=str(outcome.step), report=report, rolled_back=False) from error
         return self.outcomes[-1].record
+
+
+class LostAtCommitError(Exception):
+    """The connection was lost while a transaction was being committed: only the ledger tells whether it was."""
+
+    def __init__(self, outcomes: Sequence[Outcome], failure: MigrationFailed) -> None:
+        super().__init__(str(failure))
+        #: What is to be reported if it was.
+        self.outcomes = outcomes
+        #: What is to be raised where that cannot be found out.
+        self.failure = failure
+        self.is_settled = False
+        #: The steps from those on, and what they follow; execute() knows.
+        self.course: tuple[Sequence[Step], History | Record] = ((), outcomes[-1].record)
 
 
 def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | None] = lambda: None) -> None:

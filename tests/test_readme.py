@@ -128,7 +128,9 @@ def test_every_call_is_in_the_table() -> None:
 
 def test_every_guarantee_names_a_test_that_there_is() -> None:
     """The tests that the README names exist under those names."""
-    named = re.findall(r"`(test_\w+\.py)?(?:::(test_\w+))?`", README.split("## What is guaranteed")[1].split("##")[0])
+    named = re.findall(
+        r"`((?:faults/)?test_\w+\.py)?(?:::(test_\w+))?`", README.split("## What is guaranteed")[1].split("##")[0]
+    )
     file = ""
     found = 0
     for name, test in named:
