@@ -183,7 +183,7 @@ def session(run: Run, *, create: bool = True) -> Generator[None]:
             connection.rollback()
         if dialect.is_disposable(connection):
             connection.detach()  # so that closing it closes the session
-    has_another = dialect.begin_is_the_lock and not run.ledger.transactional
+    has_another = dialect.begin_is_the_lock and (run.outside or not run.ledger.transactional)
     beside = dialect.lock_beside(connection) if has_another else nullcontext(lambda: True)
     with dialect.session(connection, settings.acquire_timeout), beside as try_lock_beside:
         dialect.check(connection)

@@ -20,7 +20,18 @@ from dbmigrate.ledger import TableLedger
 from dbmigrate.model import JournalEntry, Record, State, Step
 from dbmigrate.plan import History, unfinished
 from dbmigrate.python import PythonBody
-from dbmigrate.run import FASTER, Run, Tracker, give_up, script_of, statements_of, step_record, traits_of, writing
+from dbmigrate.run import (
+    FASTER,
+    Run,
+    Tracker,
+    give_up,
+    script_of,
+    statements_of,
+    step_record,
+    traits_of,
+    wait_for,
+    writing,
+)
 from dbmigrate.scanner import Statement
 from dbmigrate.script import ALGORITHM
 
@@ -98,14 +109,14 @@ class _Journal(Tracker):
     def open(self) -> None:
         """Begin a transaction, unless one is open."""
         if not self.is_open:
-            self.run.dialect.begin(self.run.connection)
+            wait_for(self.run, lambda: self.run.dialect.begin(self.run.connection))
             self.is_open = True
 
     def close(self) -> None:
         """Write what is known, and commit."""
         self.flush()
         if self.is_open:
-            self.run.dialect.commit(self.run.connection)
+            wait_for(self.run, lambda: self.run.dialect.commit(self.run.connection))
             self.is_open = False
 
     def add(self, statement: Statement, state: State, error: str | None = None, catalogue: str | None = None) -> None:

@@ -129,7 +129,7 @@ class TableLedger:
             f"state VARCHAR(16) NOT NULL, error {words}, catalogue {words}, at {times} NOT NULL, "
             f"PRIMARY KEY (seq, entry)){options}"
         )
-        return (ledger, journal) if dialect.non_transactional_steps else (ledger,)
+        return (ledger, journal)
 
     def append(self, connection: Connection, record: Record) -> None:
         """Insert a record, without committing. Raises LedgerConflict if its seq is taken."""
@@ -151,10 +151,8 @@ class TableLedger:
         None while it cannot be told.
         """
         try:
-            seq, found = self.head(connection), list[Any]()
-            if self._dialect(connection).non_transactional_steps:
-                table = self._name(connection, "_journal")
-                found += self._select(connection, f"SELECT count(*) FROM {table} WHERE seq = {seq}")
+            seq, table = self.head(connection), self._name(connection, "_journal")
+            found = self._select(connection, f"SELECT count(*) FROM {table} WHERE seq = {seq}")
             return seq, int(found[0][0]) if found else 0
         except LedgerError:
             return None

@@ -425,6 +425,7 @@ class Migrator(Settings):
                             one = self.transaction == "all" or (redo and can_be_one(course[0]))
                         if course[1].seq != seq:
                             seq, run.patience = course[1].seq, 0 if fixed or not self.dialect.waits else PATIENCE
+                        run.outside = not all(step.transactional for step in course[0])
                         with session(run):
                             course = _settled(run, course)
                             if fixed and run.head != course[1].seq:
@@ -449,17 +450,20 @@ class Migrator(Settings):
         """Look again under the lock, when nobody is running the step that did not end, if there is one."""
         survey = look(run, migrations)
         begun = survey.history.unfinished
-        if begun is None or begun.session is None:
+        if begun is None:
             return survey
-        number = begun.session  # the server may give up a session's locks a moment before the session
-        who = f"session {number} of {begun.applied_by}, which began {begun}, is still there"
-        wait_for(run, lambda: not self.dialect.is_alive(run.connection, number), lambda: who)
+        if (number := begun.session) is not None:  # the server may give up its locks a moment before the session itself
+            who = f"session {number} of {begun.applied_by}, which began {begun}, is still there"
+            wait_for(run, lambda: not self.dialect.is_alive(run.connection, number), lambda: who)
+        elif self.dialect.begin_is_the_lock and not run.outside:  # or we have that lock
+            with self.dialect.lock_beside(run.connection) as try_lock:
+                wait_for(run, try_lock, lambda: f"{begun.applied_by}, who began {begun}")
         return look(run, migrations)  # it may have ended meanwhile
 
     @contextmanager
-    def _session(self, *, create: bool = True) -> Generator[Run]:
-        """Give a locked session; without `create` the ledger may be missing."""
-        run = Run(self)
+    def _session(self, *, create: bool = True, outside: bool = False) -> Generator[Run]:
+        """Give a locked session; without `create` the ledger may be missing; `outside`: see Run."""
+        run = Run(self, outside=outside)
         try:
             with engine_of(self.database) as engine, connect(engine, run), session(run, create=create):
                 yield run
@@ -468,17 +472,17 @@ class Migrator(Settings):
             _make_sense(run, conflict, fixed=False)
 
     @contextmanager
-    def _existing(self, migrations: Sequence[Migration]) -> Generator[tuple[Run, Survey]]:
+    def _existing(self, migrations: Sequence[Migration], *, outside: bool = False) -> Generator[tuple[Run, Survey]]:
         """Give a locked session of a database that is there (a connection would create it), and what is known in it."""
         if not self.dialect.exists(self.url):
             raise TargetError("there is no database yet, so nothing is applied or unfinished. Nothing was run")
-        with self._session(create=False) as run:
+        with self._session(create=False, outside=outside) as run:
             yield run, self._finished(run, migrations)
 
     @contextmanager
     def _dead_step(self) -> Generator[tuple[Run, Survey, Record]]:
         """Give a locked session, what is known in it, and the step that did not end and that nobody runs any more."""
-        with self._existing(sound(self.source.load())) as (run, survey):
+        with self._existing(sound(self.source.load()), outside=True) as (run, survey):
             if survey.history.unfinished is None:
                 raise TargetError("no step is unfinished. Nothing was run")
             yield run, survey, survey.history.unfinished

@@ -111,6 +111,8 @@ class _Script:
 
     def _journalled(self, step: Step) -> Iterator[str]:
         dialect, number = self.dialect, 0
+        if dialect.begin_is_the_lock:
+            self.unfit.append(f"{step} is no transaction, and a script cannot hold the lock beside the file")
         yield f"-- {step}"
         yield self._record(step, f"begin_{step.direction}")
         seq = self.before.seq

@@ -86,6 +86,8 @@ class Run:
     #: Steps that have ended.
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     patience: int = PATIENCE
+    #: A step outside a transaction is to run, or to be judged: where BEGIN is the lock, another is needed beside it.
+    outside: bool = False
     lost: bool = False
     #: Each COMMIT that got no answer.
     losses: list[LostAtCommitError] = field(default_factory=list[Any])

@@ -382,7 +382,7 @@ def test_sqlite_in_the_legacy_mode_of_its_driver(sqlite: Database) -> None:
 
     with engine.begin() as connection:
         Migrator(connection, DDL).upgrade()
-    assert sqlite.tables() == ["b", "dbmigrate_ledger"]
+    assert sqlite.tables() == ["b", "dbmigrate_ledger", "dbmigrate_ledger_journal"]
 
 
 def test_sqlite_with_the_begin_of_an_event(sqlite: Database) -> None:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 EXAMPLES = Path(__file__).parent.parent / "examples"
 _TENANTS = [
     "refused globex: CHECK constraint failed: email LIKE '%@%'",
-    "acme_history acme_notes acme_users dbmigrate_ledger tenants",
+    "acme_history acme_history_journal acme_notes acme_users dbmigrate_ledger dbmigrate_ledger_journal tenants",
 ]
 #: What each prints when it is run, and when it is run again.
 PROGRAMS = {
@@ -191,7 +191,7 @@ def test_an_archive_that_is_replaced_meanwhile(sqlite: Database, tmp_path: Path)
     with pytest.raises(SourceError, match="the file changed while it was in use"):
         Migrator(sqlite.url, source, on_event=replace).upgrade()
 
-    assert sqlite.tables() == ["dbmigrate_ledger"]
+    assert sqlite.tables() == ["dbmigrate_ledger", "dbmigrate_ledger_journal"]
 
 
 # The ledger of files
@@ -498,7 +498,7 @@ def test_a_failure_of_the_flask_command_is_a_message(sqlite: Database, tmp_path:
     assert done.returncode == 1
     assert "20261124000000_typo.sql:1:1: 20261124000000_typo up: statement 1 failed" in done.stderr
     assert "Traceback" not in done.stderr
-    assert sqlite.tables() == ["dbmigrate_ledger", "notes"]
+    assert sqlite.tables() == ["dbmigrate_ledger", "dbmigrate_ledger_journal", "notes"]
 
 
 # A package with its own release binary
@@ -568,7 +568,7 @@ def test_a_package_as_a_zipapp(sqlite: Database, packages: list[Path], installed
     assert run(*command, "verify", cwd=tmp_path, DATABASE_URL=str(sqlite.url)).returncode == 3
     assert run(*command, "upgrade", cwd=tmp_path, DATABASE_URL=str(sqlite.url)).returncode == 0
     assert run(*command, "verify", cwd=tmp_path, DATABASE_URL=str(sqlite.url)).returncode == 0
-    assert sqlite.tables() == ["dbmigrate_ledger", "orders"]
+    assert sqlite.tables() == ["dbmigrate_ledger", "dbmigrate_ledger_journal", "orders"]
 
 
 # Kubernetes

@@ -416,12 +416,42 @@ def test_statements_that_need_no_transaction_are_told_before(postgresql: Databas
     assert postgresql.tables() == []
 
 
-def test_sqlite_has_no_steps_outside_a_transaction(sqlite: Database) -> None:
-    """What would need one is refused before anything runs."""
-    for text in ("VACUUM", "-- dbmigrate: no-transaction\nCREATE TABLE a (x INT)"):
-        with pytest.raises(SourceError):
-            migrator(sqlite, (USERS, sql_migration("2", "x", text))).upgrade()
-    assert sqlite.tables() == []
+def test_non_transactional_steps_on_sqlite(sqlite: Database) -> None:
+    """VACUUM and the mode of the journal are changed statement by statement, under the lock beside the file."""
+    outside = "-- dbmigrate: no-transaction\n"
+    text = f"{outside}PRAGMA journal_mode = WAL;\nCREATE TABLE a (x INT);\nINSERT INTO a VALUES (1);\nVACUUM;\n"
+    back = f"{outside}DROP TABLE a;\nPRAGMA journal_mode = DELETE;\nVACUUM;\n"
+    m = migrator(sqlite, (USERS, sql_migration("2", "x", text, back), ROWS))
+
+    assert ran(m.upgrade()) == ["1_users up", "2_x up", "3_rows up"]
+    assert sqlite.query("PRAGMA journal_mode") == [("wal",)]
+    assert sqlite.query("SELECT x FROM a") == [(1,)]
+    assert ran(m.downgrade(steps=2)) == ["3_rows down", "2_x down"]
+    assert sqlite.query("PRAGMA journal_mode") == [("delete",)]
+    with pytest.raises(SourceError, match="VACUUM cannot run in a transaction"):
+        migrator(sqlite, (USERS, sql_migration("2", "x", "VACUUM"))).plan()
+
+
+def test_a_step_outside_a_transaction_is_waited_for_on_sqlite(sqlite: Database) -> None:
+    """While it runs others wait, though the file itself is not locked; when it is dead they say so."""
+    text = "-- dbmigrate: no-transaction\nCREATE TABLE a (x INT);\nVACUUM"
+    two, asked = (sql_migration("1", "x", text), sql_migration("2", "y", "CREATE TABLE b (x INT)")), list[str]()
+
+    def look(event: object) -> None:
+        if isinstance(event, StatementFinished) and event.ordinal == 1 and not asked:
+            with pytest.raises(MigrationInProgress, match="another migrator") as caught:
+                migrator(sqlite, two, acquire_timeout=0).upgrade()
+            asked.append(str(caught.value))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        migrator(sqlite, two, on_event=look).upgrade()
+
+    assert len(asked) == 1
+    with pytest.raises(HistoryError, match=r"call resume\(\)"):
+        migrator(sqlite, two).upgrade()
+    assert ran(migrator(sqlite, two).resume()) == ["1_x up"]
+    assert ran(migrator(sqlite, two).upgrade()) == ["2_y up"]
 
 
 # -- transactions of authors

@@ -185,7 +185,7 @@ def test_a_failure_on_sqlite_leaves_no_trace_in_any_driver_mode(sqlite: Database
     for mode in modes:
         other = sqlite.another()
         failure(other.engine(connect_args=mode))
-        assert other.tables() == ["a", "dbmigrate_ledger"]
+        assert other.tables() == ["a", "dbmigrate_ledger", "dbmigrate_ledger_journal"]
 
 
 def test_a_url_leaves_no_connection_behind(database: Database) -> None:

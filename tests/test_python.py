@@ -424,14 +424,18 @@ def test_without_a_transaction(postgresql: Database, tmp_path: Path) -> None:
     assert postgresql.query("SELECT state FROM dbmigrate_ledger_journal ORDER BY entry") == [("started",), ("done",)]
 
 
-def test_sqlite_has_no_steps_without_a_transaction(sqlite: Database) -> None:
-    """It is refused before anything runs."""
-    source = MemorySource([TABLE, python_migration("2", "a", lambda _: None, transaction=False)])
+def test_a_function_without_a_transaction_on_sqlite(sqlite: Database) -> None:
+    """Each statement commits by itself, so VACUUM can run."""
 
-    with pytest.raises(SourceError, match="no-transaction is not supported"):
-        Migrator(sqlite.url, source).upgrade()
+    @python_migration("2", "a", transaction=False)
+    def clean(connection: sqlalchemy.Connection) -> None:
+        connection.execute(text("INSERT INTO t VALUES (1, 'a')"))
+        connection.commit()
+        connection.execute(text("VACUUM"))
 
-    assert not sqlite.tables()
+    Migrator(sqlite.url, MemorySource([TABLE, clean])).upgrade()
+
+    assert rows(sqlite) == [(1, "a")]
 
 
 def test_ddl_on_mariadb_is_in_doubt_after_a_failure(mariadb: Database) -> None:

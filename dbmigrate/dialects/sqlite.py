@@ -1,8 +1,9 @@
 """SQLite through the sqlite3 driver.
 
 BEGIN IMMEDIATE is the lock: it takes the database's one write lock at once, where a deferred BEGIN fails later without
-waiting. The driver's own transaction control is off meanwhile; it would open a transaction only before DML, and DDL
-would commit by itself.
+waiting. A step outside a transaction (VACUUM, PRAGMA journal_mode) also holds a lock beside the file: a step that began
+and whose lock is free is dead. The driver's own transaction control is off meanwhile; it would open a transaction only
+before DML, and DDL would commit by itself.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy.exc import IntegrityError
 
 from dbmigrate.dialects.base import Dialect, StepError, rows, scalar, send, send_unless
 from dbmigrate.dialects.client import Sqlite3
+from dbmigrate.dialects.evidence import REPEATABLE, Effect
 from dbmigrate.dialects.sqlite_grammar import SQLITE
 from dbmigrate.errors import ConfigurationError, MigrationError
 from dbmigrate.script import PLAIN, Traits
@@ -38,13 +40,9 @@ _BUSY, _LOCKED, _NOT_A_DATABASE = 5, 6, 26  # sqlite.org/rescode.html; extended 
 _COMPANIONS = ("-wal", "-shm", "-journal", "-dbmigrate")
 _DROP_WAIT = 1.0  # seconds
 _OFF, _ON = {"OFF", "0", "FALSE", "NO"}, {"ON", "1", "TRUE", "YES"}
-_NEEDS_NO_TRANSACTION = (
-    "cannot run in a transaction, and on SQLite every migration runs in one in this version of dbmigrate: run it by "
-    "hand, or from the application"
-)
-_VACUUM = Traits(refused=f"VACUUM {_NEEDS_NO_TRANSACTION}")
-_ATTACH = Traits(refused=f"ATTACH and DETACH {_NEEDS_NO_TRANSACTION}")
-_JOURNAL_MODE = Traits(refused=f"PRAGMA journal_mode {_NEEDS_NO_TRANSACTION}")
+_OUTSIDE = Traits(atomic=False, outside=True)
+_ATTACH = Traits(atomic=False, outside=True, session="lost")
+_SYNCHRONOUS = Traits(atomic=False, outside=True, session="set")
 _BEGIN, _COMMIT, _CONTROL = Traits(control="begin"), Traits(control="commit"), Traits(control="other")
 _SESSION = Traits(session="set")
 _FOREIGN_KEYS_OFF, _FOREIGN_KEYS_ON = Traits(foreign_keys="off"), Traits(foreign_keys="on")
@@ -64,7 +62,6 @@ class SQLite(Dialect):
     """SQLite. Without a server there is nobody to ask who holds the lock."""
 
     grammar = SQLITE
-    non_transactional_steps = False
     begin_is_the_lock = True
     begin_sql = "BEGIN IMMEDIATE"
     default_home = "main"  # never the temporary schema, nor an attached one
@@ -86,7 +83,7 @@ class SQLite(Dialect):
         if first == "ROLLBACK":
             return PLAIN if "TO" in head else _CONTROL
         if first == "VACUUM":
-            return _VACUUM
+            return _OUTSIDE
         if first in ("ATTACH", "DETACH"):
             return _ATTACH
         if first == "CREATE" and (head[1:2] in (("TEMP",), ("TEMPORARY",)) or _in_temp(head)):
@@ -280,6 +277,11 @@ class SQLite(Dialect):
             if not _raw(connection).in_transaction:
                 send(connection, f"PRAGMA foreign_keys = {int(before)}")
 
+    def effect(self, statement: Statement) -> Effect | None:
+        """Say that VACUUM and PRAGMA can be repeated; VACUUM INTO fails where its file is."""
+        is_harmless = statement.head[0] in ("VACUUM", "PRAGMA") and "INTO" not in statement.head
+        return REPEATABLE if is_harmless else None
+
     def is_missing_table(self, error: DBAPIError) -> bool:
         """Go by the message; SQLite has no code for it."""
         return "no such table" in str(error.orig)
@@ -329,8 +331,12 @@ def _pragma(words: list[str]) -> Traits:
         return _FOREIGN_KEYS_OFF if value in _OFF else _FOREIGN_KEYS_ON
     if name == "FOREIGN_KEY_CHECK":
         return _FOREIGN_KEY_CHECK
-    if name == "JOURNAL_MODE" and value:
-        return _JOURNAL_MODE
+    if name in ("JOURNAL_MODE", "AUTO_VACUUM", "PAGE_SIZE") and value:
+        return _OUTSIDE
+    if name in ("INCREMENTAL_VACUUM", "WAL_CHECKPOINT"):
+        return _OUTSIDE
+    if name == "SYNCHRONOUS" and value:
+        return _SYNCHRONOUS
     return _SESSION if value else PLAIN
 
 
