@@ -15,7 +15,7 @@ import time
 import urllib.request
 import venv
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -384,6 +384,9 @@ def serving(*command: str | Path, cwd: Path, **environment: str) -> Generator[st
             yield found[0]
         finally:
             process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+            process.kill()
             guard.cancel()
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import make_server
 
@@ -32,5 +33,7 @@ def main() -> None:
         return [json.dumps({"orders": count}).encode()]
 
     with make_server("", int(os.environ.get("PORT", "8000")), shop) as server:
+        # wsgiref takes an exception for an error of the request that it serves, and goes on
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         print(f"serving at http://127.0.0.1:{server.server_port}", flush=True)
         server.serve_forever()
