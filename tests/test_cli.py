@@ -208,8 +208,8 @@ def test_an_unfinished_step_is_resolved(database: Database, tmp_path: Path) -> N
 
     assert (first.returncode, again.returncode) == (1, 1)
     assert "migrations/1_a.sql:2:1" in first.stderr
-    assert "next: python -m dbmigrate status" in first.stderr
-    assert "next: python -m dbmigrate resume" in again.stderr
+    assert first.stderr.count("python -m dbmigrate status") == 1
+    assert again.stderr.count("python -m dbmigrate resume") == 1
     assert resumed.returncode == 0, resumed.stderr
     assert shop("verify").returncode == 0
 
@@ -226,7 +226,7 @@ def test_another_migrator_is_code_4(shop: Program) -> None:
     engine.dispose()
 
     assert found["error"]["type"] == "MigrationInProgress"
-    assert found["error"]["notes"] == ["next: python -m dbmigrate wait, or the same command again"]
+    assert found["error"]["notes"] == ["next: python -m dbmigrate wait"]
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_a_person_is_asked_before_a_database_is_dropped(shop: Program) -> None:
     written, code = shop.on_terminal("database", "drop", typed={"[y/N]": "n\n"})
     assert (code, "nothing was dropped" in written, file.exists()) == (1, True, True)
     done = shop("database", "drop")
-    assert (done.returncode, "say --yes" in done.stderr, file.exists()) == (1, True, True)
+    assert (done.returncode, "say --yes" in done.stderr, file.exists()) == (2, True, True)
     written, code = shop.on_terminal("database", "drop", typed={"[y/N]": "y\n"})
     assert (code, "dropped sqlite:///app.db" in written, file.exists()) == (0, True, False)
 
@@ -733,8 +733,10 @@ def test_it_loads_only_what_it_uses(shop: Program) -> None:
     ours = {name for name in added if name.startswith("dbmigrate")}
     assert ours == {
         "dbmigrate.cli",
+        "dbmigrate.cli.call",
         "dbmigrate.cli.commands",
         "dbmigrate.cli.config",
+        "dbmigrate.cli.lookup",
         "dbmigrate.cli.output",
         "dbmigrate.cli.parser",
     }

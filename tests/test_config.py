@@ -296,7 +296,6 @@ def test_the_same_database(here: Path, url: str, is_protected: bool) -> None:
     (here / "dbmigrate.toml").write_text(
         "[profiles.production]\nprotected = true\n"
         'database = "postgresql+psycopg://shop:${SHOP_PASSWORD}@db:5432/shop"\n'
-        "[profiles.broken]\nprotected = true\ndatabase = 'nonsense'\n"
     )
 
     found = config.read({"database": url}, {})
