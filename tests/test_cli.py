@@ -13,13 +13,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from dbmigrate import FilesystemSource, Migrator
+from dbmigrate.cli import main
 from dbmigrate.cli.parser import make_parser
+from tests.checkers import ROOT
 from tests.terminal import EXECUTED, Program
 
 if TYPE_CHECKING:
@@ -428,6 +430,81 @@ def test_a_database_is_made_and_made_anew(shop: Program) -> None:
     assert shop("verify").returncode == 0
 
 
+_DESTROYS: Final = ("database reset --yes", "database setup")
+
+
+@pytest.mark.parametrize("line", _DESTROYS)
+@pytest.mark.parametrize("wrong", ["a script", "a setting", "no folder"])
+def test_nothing_is_dropped_for_what_cannot_run(line: str, wrong: str, shop: Program) -> None:
+    """Settings and scripts are looked at before anything is dropped, created or asked."""
+    is_setup = line.endswith("setup")
+    if not is_setup:
+        assert shop("upgrade").returncode == 0
+    before = (shop.folder / "app.db").read_bytes() if not is_setup else None
+    if wrong == "a script":
+        put(shop.folder, v3_bad="COMMIT;")
+    elif wrong == "no folder":
+        shutil.rmtree(shop.folder / "migrations")
+        (shop.folder / "migrations").touch()
+    more = ("--acquire-timeout", "-1") if wrong == "a setting" else ()
+
+    done = shop(*line.split(), *more)
+
+    assert done.returncode in (1, 2)
+    assert "before this" not in done.stderr
+    assert ((shop.folder / "app.db").read_bytes() if (shop.folder / "app.db").exists() else None) == before
+
+
+def test_nobody_is_asked_for_what_cannot_run(shop: Program) -> None:
+    """The question comes last."""
+    shop("upgrade")
+    put(shop.folder, v3_bad="COMMIT;")
+
+    written, code = shop.on_terminal("database", "reset")
+
+    assert (code, "[y/N]" in written) == (1, False)
+
+
+def test_a_failure_behind_the_drop_says_so(shop: Program) -> None:
+    """In words and in the object."""
+    shop("upgrade")
+    put(shop.folder, v3_bad="SELECT nothing;")
+
+    done = shop("database", "reset", "--yes")
+    found = shop.json("database", "reset", "--yes", code=1)
+
+    assert (done.returncode, "\nthe database was dropped and created before this\n" in done.stderr) == (1, True)
+    assert "the database was dropped and created before this" in found["error"]["notes"]
+
+
+def test_a_signal_behind_the_drop_says_so(shop: Program) -> None:
+    """What had been done to the database is not to be found out."""
+    shop("upgrade")
+    (shop.folder / "migrations" / "3_endless.py").write_text(_ENDLESS)
+    process = replace(shop, command=EXECUTED).start("database", "reset", "--yes", "--json")
+    _until((shop.folder / "running").exists)
+
+    process.signal(signal.SIGTERM)
+    done = process.finish()
+
+    assert done.returncode == 143
+    assert "the database was dropped and created before this" in json.loads(done.stdout)["error"]["notes"]
+
+
+def test_setup_makes_the_folder_of_migrations(tmp_path: Path) -> None:
+    """A project begins with it; other commands do not make it."""
+    shop = Program(tmp_path, variables={"DATABASE_URL": _URL})
+    assert shop("database", "reset", "--yes").returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+    done = shop("database", "setup", "--source", "db/migrations")
+    again = shop.json("database", "setup", "--source", "db/migrations")["result"]
+
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "made the folder db/migrations")
+    assert (tmp_path / "db" / "migrations").is_dir()
+    assert "folder" not in again
+
+
 # -- interrupted
 
 
@@ -657,6 +734,164 @@ def test_an_application_that_is_not_configured(raised: str, shop: Program) -> No
     assert said in done.stderr
     assert ("own.py" in done.stderr) == ("Key" in raised)
     assert found["error"]["type"] == "ConfigurationError"
+
+
+_ODD: Final = [
+    ("raise SystemExit(7)", "the application cannot say what to migrate: SystemExit: 7"),
+    ("raise GeneratorExit", "the application cannot say what to migrate: GeneratorExit"),
+    ("return None", "the application's function returned NoneType, not a Migrator"),
+    ("return Migrator", "the application's function returned type, not a Migrator"),
+]
+
+
+@pytest.mark.parametrize(("does", "said"), _ODD)
+def test_a_function_that_returns_no_migrator(does: str, said: str, shop: Program) -> None:
+    """It ends with 2, and with one object, whatever it does instead."""
+    (shop.folder / "own.py").write_text(_BINARY.replace('print("made", file=sys.stderr)', does))
+    own = Program(shop.folder, (sys.executable, shop.folder / "own.py"))
+
+    done = own("status")
+
+    assert (done.returncode, done.stdout, said in done.stderr) == (2, "", True)
+    assert own.json("status", code=2)["error"]["message"].startswith(said)
+    assert own("completions", "words", COMP_LINE="own.py goto ").stderr == ""
+
+
+def test_main_wants_a_migrator(capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is an error like others."""
+    wrong: Any = 5
+
+    assert main(["status", "--json"], migrator=wrong) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["message"] == "migrator is a Migrator or None, not int"
+
+
+@pytest.mark.parametrize(("line", "code"), sorted({(line, code) for line, is_applied, code in COMMANDS if is_applied}))
+def test_commands_over_a_connection(
+    line: str, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside a transaction of the caller's each command does what it does otherwise, or says that it cannot."""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, v1_a_up="CREATE TABLE a (x TEXT);", v1_a_down="DROP TABLE a;", v2_b_up="SELECT 1;")
+    put(tmp_path, v2_b_down="SELECT 1;")
+    engine = create_engine("sqlite:///app.db")
+    Migrator(engine).upgrade()
+    cannot = line.startswith(("wait", "database"))
+
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        found = main([*line.split(), "--json"], migrator=Migrator(connection))
+    engine.dispose()
+
+    told = json.loads(capfd.readouterr().out)
+    assert found == (2 if cannot else code), told
+    assert (told["error"] or {}).get("type") in (
+        {"ConfigurationError"} if cannot else {None, "TargetError", "HistoryError"}
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("upgrade", "{url}"),
+        ("goto", "{url}"),
+        ("status", "--profile", "{url}"),
+        ("config", "--source", "{url}"),
+        ("status", "--source", "{url}"),
+        ("config", "--layout", "{url}"),
+        ("accept", "{url}", "--reason", "x"),
+        ("status", "--config", "{url}"),
+        ("new", "x", "--template", "{url}"),
+        ("plan", "--allow", "{url}"),
+        ("{url}",),
+    ],
+)
+@pytest.mark.parametrize(
+    "url", ["postgresql://ana:s3nt/in:el@h/d", "mysql://ana:s3nt in el@h", "x://u@h/?password=s3ntinel"]
+)
+def test_no_word_shows_a_password(words: tuple[str, ...], url: str, shop: Program) -> None:
+    """Wherever a URL stands by mistake."""
+    line = [word.format(url=url) for word in words]
+
+    for done in (shop(*line), shop(*line, "--json")):
+        assert not re.search("s3nt|in:el|in el", done.stdout + done.stderr)
+        assert "***" in done.stdout + done.stderr
+
+
+def test_no_traceback_shows_a_password(shop: Program) -> None:
+    """Neither the message of an application's error, nor its source text."""
+    raises = "raise RuntimeError('postgresql://ana:s3ntinel@h/d')"
+    (shop.folder / "own.py").write_text(_BINARY.replace('print("made", file=sys.stderr)', raises))
+    own = Program(shop.folder, (sys.executable, shop.folder / "own.py"))
+
+    for done in (own("status"), own("status", "--json")):
+        assert "RuntimeError" in done.stderr
+        assert "s3ntinel" not in done.stdout + done.stderr
+
+
+def test_a_printed_script_has_every_letter(shop: Program) -> None:
+    """Also what looks like a password, or would steer a terminal: it is there to be run."""
+    put(shop.folder, v3_url="INSERT INTO users (name) VALUES ('http://a:b@c\t\x1b');")
+
+    script = Migrator(f"sqlite:///{shop.folder}/app.db", shop.folder / "migrations").plan().sql()
+    assert "http://a:b@c\t\x1b" in script
+    assert shop("plan", "--sql").stdout == script
+    assert shop.json("plan", "--sql")["result"]["sql"] == script
+
+
+def test_what_settings_make_others_raise(shop: Program, tmp_path: Path) -> None:
+    """It is one line, or one object, and never a traceback."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    (tmp_path / "deep.toml").write_text("x = " + "[" * 5000)
+    (tmp_path / "none.toml").write_text('source = { package = "no.such" }')
+    (tmp_path / "nul.toml").write_text('source = "a\\u0000b"')
+    here = f"cd {gone} && rmdir {gone} && "
+    program = f"{sys.executable} -m dbmigrate"
+    for command in (
+        f"{here}PYTHONPATH={ROOT} {program} status",
+        f"{program} validate --dialect 'a b'",
+        f"{program} status --config deep.toml",
+        f"{program} new x --config none.toml",
+        f"{program} status --config none.toml",
+        f"{program} status --config nul.toml",
+        f"{program} new x --config nul.toml",
+        f"{program} goto $'\\xff'",
+        f"DATABASE_URL=$'sqlite:///\\xff' {program} status",
+        f"{program} status --database 'postgresql://h:port/d'",
+        f"{program} status --env-file {tmp_path}",
+        f"{program} status --config {tmp_path}",
+    ):
+        for more in ("", " --json"):
+            gone.mkdir(exist_ok=True)
+            done = subprocess.run(
+                ["bash", "-c", command + more],
+                cwd=shop.folder,
+                env={**os.environ, **shop.variables},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert "Traceback" not in done.stderr, command
+            assert done.returncode in ((1, 2) if "none.toml" in command and "status" in command else (2,)), command
+            assert done.stderr.startswith("error: ") if not more else json.loads(done.stdout)["error"], command
+
+
+def test_a_defect_is_not_hidden(
+    shop: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its traceback is shown, and there is an object as well."""
+
+    def status(_: Migrator) -> None:
+        raise ValueError("ours, with postgresql://ana:s3ntinel@h/d")
+
+    monkeypatch.setattr(Migrator, "status", status)
+
+    assert main(["status", "--json"], migrator=Migrator(f"sqlite:///{shop.folder}/app.db")) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert "Traceback" in said.err
+    assert (found["exit_code"], found["error"]["type"], found["error"]["format"]) == (1, "ValueError", 1)
+    assert "s3ntinel" not in said.out + said.err
 
 
 @pytest.mark.kinds("postgresql", "mariadb")

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 _COLOURS = {"applied": 32, "reverted": 33, "pending": 33, "unfinished": 31, "error": 31, "warning": 33}
 _FINDINGS = ("Ahead", "Edited", "Missing", "OutOfOrder", "Unfinished")
-#: The password of a URL, up to the @ of the same word; with spaces in it, if it does not begin as a port does.
-_PASSWORD = re.compile(r"(://[^\s:/@]*:)(?:\S*|(?!\d+(?:[/?\s]|$))\S[^@\n]*)@")
+#: The password of a URL, also of one that was taken for a path, up to the last @ of the same word; or with spaces in it,
+#: if it does not begin as a port does.
+_PASSWORD = re.compile(r"(:/{1,2}[^\s:/@]*:)(?:\S*|(?!\d+(?:[/?\s]|$))\S[^@\n]*)@")
 _SECRET = re.compile(r"([?&](?!passfile=)[^=\s&]*(?:pass|pwd|secret|token)[^=\s&]*=)[^\s&#'\"]+", re.IGNORECASE)
 #: A line of a script in a message, where tabs are as they are written.
 _EXCERPT = re.compile(r" *\d* \| ")
