@@ -107,7 +107,7 @@ def serve(argv: Sequence[str] | None, factory: Callable[[], Migrator] | None, pr
         return Output(prog, is_json=False).told(str(told))
     from dbmigrate.cli.call import Call  # noqa: PLC0415 - help does not need it
 
-    call = Call(options, Output(prog, is_json=getattr(options, "json", False)), factory)
+    call = Call(options, Output(prog, is_json=getattr(options, "json", False), configured=factory is None), factory)
     with _Signals() as signals:
         try:
             return _run(call, signals)

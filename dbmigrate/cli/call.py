@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy.engine import URL
 
@@ -57,7 +57,7 @@ class Call:
     def _of_application(self, factory: Callable[[], Migrator]) -> Migrator:
         """Return what the application's function returns. Raises ConfigurationError if it cannot be used."""
         try:
-            migrator: object = factory()
+            migrator = cast("object", factory())
         except (MigrationError, KeyboardInterrupt):
             raise
         except BaseException as error:

@@ -33,10 +33,10 @@ def script(shell: str, prog: str) -> str:
 def words(prog: str, line: str, versions: Callable[[], Iterable[str]], *, configured: bool) -> list[str]:
     """Return what may stand at the end of a command line that is being typed."""
     command = make_parser(prog, configured=configured)
-    typed = line.split()[1:] + ([""] if line[-1:].isspace() else [])
-    if not typed:  # asked by hand, or behind the program's own name
+    typed = line.split() + ([""] if line[-1:].isspace() else [])
+    if not line.split() or len(typed) == 1:  # asked by hand, or behind the program's own name
         return []
-    *before, last = typed
+    _, *before, last = typed
     asked: argparse.Action | None = None
     places = 0
     for word in before:

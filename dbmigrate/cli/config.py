@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from dbmigrate.arguments import read_database
-from dbmigrate.cli.lookup import FILE, find, is_table, with_file
+from dbmigrate.cli.lookup import FILE, find, is_table
 from dbmigrate.connect import without_secrets
 from dbmigrate.dialects import dialect_for
 from dbmigrate.errors import ConfigurationError
@@ -219,7 +219,7 @@ def read(options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings
     for key in (*_DEFAULTS, "config", "profile", "env_file"):
         if key in options:
             _check(f"--{key.replace('_', '-')}", options[key])
-    environment = with_file(environment, options.get("env_file"))
+    environment = _with_file(environment, options.get("env_file"))
     path, table = find(options.get("config"))
     profiles = table.pop("profiles", {})
     if not is_table(profiles) or not all(map(is_table, profiles.values())):
@@ -299,6 +299,23 @@ def _check(place: str, value: object) -> None:
 
 def _url(text: str) -> URL:
     return cast("URL", read_database(text))
+
+
+def _with_file(environment: Mapping[str, str], path: str | None) -> Mapping[str, str]:
+    """Return the environment, and behind it what a file of variables says."""
+    if path is None:
+        return environment
+    try:
+        from dotenv import dotenv_values  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - where asked for
+    except ImportError as error:
+        raise ConfigurationError("--env-file needs the package python-dotenv: install it, or set variables") from error
+    if not Path(path).is_file():
+        raise ConfigurationError(f"there is no file {path}")
+    try:
+        found = dotenv_values(path)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+    return {**{name: value or "" for name, value in found.items()}, **environment}
 
 
 def _near(name: str, names: Iterable[str]) -> str:

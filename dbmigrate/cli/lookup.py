@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -14,23 +13,6 @@ FILE, _PYPROJECT = "dbmigrate.toml", "pyproject.toml"
 def is_table(value: object) -> TypeGuard[dict[str, Any]]:
     """Tell a table of TOML."""
     return isinstance(value, dict)
-
-
-def with_file(environment: Mapping[str, str], path: str | None) -> Mapping[str, str]:
-    """Return the environment, and behind it what a file of variables says."""
-    if path is None:
-        return environment
-    try:
-        from dotenv import dotenv_values  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415 - where asked for
-    except ImportError as error:
-        raise ConfigurationError("--env-file needs the package python-dotenv: install it, or set variables") from error
-    if not Path(path).is_file():
-        raise ConfigurationError(f"there is no file {path}")
-    try:
-        found = dotenv_values(path)
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
-    return {**{name: value or "" for name, value in found.items()}, **environment}
 
 
 def find(given: str | None) -> tuple[Path | None, dict[str, Any]]:

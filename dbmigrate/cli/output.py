@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from dbmigrate.errors import (
     ConfigurationError,
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 _COLOURS = {"applied": 32, "reverted": 33, "pending": 33, "unfinished": 31, "error": 31, "warning": 33}
 _FINDINGS = ("Ahead", "Edited", "Missing", "OutOfOrder", "Unfinished")
-#: The password of a URL, also of one that was taken for a path, up to the last @ of the same word; or with spaces in it,
+#: The password of a URL, also of one that was taken for a path: up to the last @ of the same word, or with spaces in it
 #: if it does not begin as a port does.
-_PASSWORD = re.compile(r"(:/{1,2}[^\s:/@]*:)(?:\S*|(?!\d+(?:[/?\s]|$))\S[^@\n]*)@")
+_PASSWORD = re.compile(r"(:/{1,2}[^\s:/@]*:)(?:\S*|(?!\d+(?:[/?,;:'\")\s]|$))\S[^@\n]*)@")
 _SECRET = re.compile(r"([?&](?!passfile=)[^=\s&]*(?:pass|pwd|secret|token)[^=\s&]*=)[^\s&#'\"]+", re.IGNORECASE)
 #: A line of a script in a message, where tabs are as they are written.
 _EXCERPT = re.compile(r" *\d* \| ")
@@ -112,8 +112,9 @@ def _is_terminal(stream: TextIO | None) -> bool:
 class Output:
     """Where a command writes to. Output that nobody reads any more never ends a migration."""
 
-    def __init__(self, prog: str, *, is_json: bool) -> None:
-        self.prog, self.is_json = prog, is_json
+    def __init__(self, prog: str, *, is_json: bool, configured: bool = True) -> None:
+        """`configured`: there are options for what a Migrator is made of; otherwise the application makes it."""
+        self.prog, self.is_json, self.configured = prog, is_json, configured
         environment = os.environ
         is_dumb = environment.get("TERM") == "dumb" or environment.get("CI", "0").lower() not in ("", "0", "false")
         is_plain = is_json or is_dumb
@@ -158,7 +159,7 @@ class Output:
         if "(" in text or "=" in text or "all again" in text:
             from dbmigrate.cli.words import in_commands  # noqa: PLC0415 - most messages name no call
 
-            text = in_commands(text, self.prog)
+            text = in_commands(text, self.prog, configured=self.configured)
         return message(text)
 
     def warn(self, text: str) -> None:
@@ -276,9 +277,9 @@ class Output:
 def _clean(value: object, output: Output, kept: Collection[str] = (), key: str = "") -> Any:  # noqa: ANN401 - JSON's
     """Return plain values as they are told: no password in any text, what is no number null, messages in commands."""
     if isinstance(value, dict):
-        return {name: _clean(inner, output, kept, name) for name, inner in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {name: _clean(inner, output, kept, name) for name, inner in cast("dict[str, object]", value).items()}
     if isinstance(value, list | tuple):
-        return [_clean(inner, output, kept, key) for inner in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_clean(inner, output, kept, key) for inner in cast("Sequence[object]", value)]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if not isinstance(value, str) or key in kept:
