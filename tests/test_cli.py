@@ -287,7 +287,7 @@ def test_another_migrator_is_code_4(shop: Program) -> None:
         (("upgrade", "--lock-timeout", "nan"), "--lock-timeout is a number of seconds, not nan"),
         (("completions", "bash", "more"), "unrecognized arguments: more"),
         (("redo", "--steps", "-1"), "steps is a number of at least 1"),
-        (("upgrade", "--database", "oracle://x"), "'oracle'"),
+        (("upgrade", "--database", "oracle://x"), "--database: dbmigrate does not know how to lock and to cut"),
         (("upgrade", "--database", "nonsense"), "cannot be read"),
         (("baseline", "1", "--reason", " "), "reason is a text that says why"),
     ],
@@ -498,8 +498,12 @@ def test_streams_of_others(shop: Program, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "stdout", bare)
     assert main(["status"], migrator=migrator) == 0
     assert bare.text.endswith("0 applied, 2 pending\n")
+    bare.text = ""
+    assert main(["status", "--json"], migrator=migrator) == 0
+    assert json.loads(bare.text)["exit_code"] == 0
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(sys, stream, closed)
+    assert main(["status", "--json"], migrator=migrator) == 0
     assert main(["status"], migrator=migrator) == 0
     assert main(["goto", "9"], migrator=migrator) == 1
 

@@ -129,11 +129,11 @@ def _run(call: Call, signals: _Signals) -> int:
 
     output, command = call.output, call.options.command
     try:
-        try:
-            with output.alone():
+        with output.alone():
+            try:
                 answer = commands.answer(call)
-        finally:
-            signals.is_open = False
+            finally:
+                signals.is_open = False
     except MigrationError as error:
         return output.failed(command, error, _code(error, call.options))
     except (OSError, ArgumentError, NoSuchModuleError) as error:  # the system's answer, and SQLAlchemy's to a URL

@@ -101,7 +101,8 @@ class Settings:
         setting, text = self.known["database"], self["database"]
         try:
             url = _url(text)
-            return dialect_for(url).beside(url, setting.folder) if setting.folder is not None else url
+            dialect = dialect_for(url)
+            return url if setting.folder is None else dialect.beside(url, setting.folder)
         except ConfigurationError as error:
             place = setting.origin if setting.folder is None else f"{setting.origin}: database"
             raise ConfigurationError(f"{place}: {error}") from error

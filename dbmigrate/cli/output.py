@@ -133,7 +133,7 @@ class Output:
             return
         with ExitStack() as stack:
             there = sys.stderr or stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-            with suppress(OSError, ValueError):  # an application may have put something else there
+            with suppress(OSError, ValueError, AttributeError):  # an application may have put something else there
                 number, others = sys.stdout.fileno(), there.fileno()
                 sys.stdout.flush()
                 kept = os.dup(number)
@@ -186,7 +186,7 @@ class Output:
             stream.flush()
         except (OSError, ValueError) as error:  # ValueError: an application closed it
             self._lost.add(id(stream))
-            with suppress(OSError, ValueError):  # it has no number
+            with suppress(OSError, ValueError, AttributeError):  # it has no number
                 # Python flushes once more at its end, and would complain: https://docs.python.org/3/library/signal.html
                 null = os.open(os.devnull, os.O_WRONLY)
                 try:
