@@ -42,7 +42,7 @@ def lenient(text: str, environment: Mapping[str, str]) -> URL:
     kind, _, rest = filled.rpartition("://")
     _, slash, name = rest.partition("?")[0].rpartition("/")
     kind = _POSTGRES.sub("postgresql", f"{kind}:")[:-1] if re.fullmatch(r"[\w+]+", kind) else _UNKNOWN
-    return URL.create(kind, host=_UNKNOWN, database=name if slash and name else _UNKNOWN)
+    return URL.create(kind, host=_UNKNOWN, database=f"{_UNKNOWN}/{name}" if slash and name else _UNKNOWN)
 
 
 def is_known(url: URL) -> bool:
