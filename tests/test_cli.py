@@ -867,6 +867,15 @@ def test_a_signal_behind_the_answer_changes_nothing(shop: Program, monkeypatch: 
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def test_a_signal_at_the_end_of_the_program_changes_nothing(shop: Program) -> None:
+    """The answer was given; the exit code is that of the command."""
+    ends = "atexit.register(os.kill, os.getpid(), signal.SIGTERM); raise SystemExit(main())"
+    code = f"import atexit, os, signal; from dbmigrate.cli import main; {ends}"
+    program = replace(shop, command=(sys.executable, "-c", code))
+
+    assert (program("status").returncode, program("status", "--check").returncode) == (0, 3)
+
+
 def test_a_second_signal_cuts_the_look_short(
     shop: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

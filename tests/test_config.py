@@ -391,7 +391,6 @@ _SAME: Final = [
     ("sqlite:///${DIR}/shop.db", "sqlite:////srv/dev.db", False),
     ("${BASE}/shop.db", "sqlite:////srv/shop.db", True),
     ("${BASE}/shop.db", "sqlite:////srv/dev.db", False),
-    ("sqlite:///x:y@z@/srv/shop.db", "sqlite:////srv/shop.db", True),
     ("sqlite://", "sqlite:///shop.db", False),
 ]
 

@@ -7,6 +7,7 @@ environment for settings.
 from __future__ import annotations
 
 import argparse
+import atexit
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -54,7 +55,8 @@ def main(argv: Sequence[str] | None = None, *, migrator: Migrator | None = None)
     """Run one command of `dbmigrate`.
 
     Args:
-        argv: The words behind the program's name. None: those of the process.
+        argv: The words behind the program's name. None: those of the process, which is then expected to end: a SIGTERM
+            that comes behind the answer raises SystemExit with the exit code.
         migrator: What the commands work with. None: what options, environment and configuration files say.
 
     Returns:
@@ -108,12 +110,13 @@ def serve(argv: Sequence[str] | None, factory: Callable[[], Migrator] | None, pr
     from dbmigrate.cli.call import Call  # noqa: PLC0415 - help does not need it
 
     call = Call(options, Output(prog, is_json=getattr(options, "json", False), configured=factory is None), factory)
-    with _Signals() as signals:
+    with _Signals(is_last=argv is None) as signals:
         try:
-            return _run(call, signals)
+            signals.code = _run(call, signals)
         except KeyboardInterrupt as error:
             signals.is_open = False
-            return _interrupted(call, signals, error)
+            signals.code = _interrupted(call, signals, error)
+    return signals.code
 
 
 def _check(words: Sequence[str]) -> None:
@@ -176,8 +179,9 @@ class _Signals:
     A program that is called from another thread keeps its own, and so does one that has something else for Ctrl-C.
     """
 
-    def __init__(self) -> None:
-        self.is_open = True
+    def __init__(self, *, is_last: bool) -> None:
+        """`is_last`: the program ends behind the command, and with its exit code, also if SIGTERM comes meanwhile."""
+        self.is_open, self._is_last, self.code = True, is_last, 0
         self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> Self:
@@ -191,10 +195,16 @@ class _Signals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give them back."""
+        """Give them back; but that of a program that ends now ends it as the command did."""
+        if self._is_last and self._before.get(signal.SIGTERM) is signal.SIG_DFL:
+            self._before[signal.SIGTERM] = self._end
+            atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         if self.is_open:
             raise _Stopped(number)
+
+    def _end(self, _: int, __: FrameType | None) -> None:
+        raise SystemExit(self.code)
