@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import json
 import os
 import re
@@ -13,13 +15,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from dbmigrate import FilesystemSource, Migrator
+from dbmigrate.cli import main
 from dbmigrate.cli.parser import make_parser
+from dbmigrate.cli.words import in_commands
+from tests.checkers import ROOT
 from tests.terminal import EXECUTED, Program
 
 if TYPE_CHECKING:
@@ -196,7 +201,44 @@ def test_records_of_a_person(shop: Program) -> None:
 
 
 @pytest.mark.kinds("mariadb")
-def test_an_unfinished_step_is_resolved(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        (("--applied",), "applied"),
+        (("--no-applied",), "pending"),
+        (("--no-applied", "--statement", "1"), "unfinished"),
+        (("--applied", "--statement", "1"), "unfinished"),
+    ],
+)
+def test_a_person_resolves(words: tuple[str, ...], state: str, database: Database, tmp_path: Path) -> None:
+    """The step, or the statement that is in doubt; then `resume` goes on."""
+    put(tmp_path, v1_a="CREATE OR REPLACE TABLE a AS SELECT sleep(2) AS x;\nCREATE TABLE b (x INT);")
+    shop = Program(tmp_path, variables={"DATABASE_URL": database.url.render_as_string(hide_password=False)})
+    process = shop.start("upgrade")
+    engine = create_engine(database.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        running = text(
+            "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%sleep(2) AS x' AND db = DATABASE()"
+        )
+        _until(lambda: bool(connection.execute(running).scalar()))
+        process.signal(signal.SIGKILL)
+        process.finish()
+        _until(lambda: not connection.execute(running).scalar())
+    engine.dispose()
+
+    looked = shop("status")
+    assert "python -m dbmigrate resolve 1 --statement 1 --applied" in looked.stdout
+    assert "next: " not in looked.stdout  # it is said already
+    assert not re.search(r"\w\(\)|applied=|resolve\(", looked.stdout)
+    found = shop.json("resolve", "1", *words, "--reason", "looked")["result"]
+    assert [entry["state"] for entry in found["entries"]] == [state]
+    if state == "unfinished":
+        assert shop.json("resume")["result"]["outcomes"][0]["step"]["migration"]["version"] == "1"
+        assert shop("verify").returncode == 0
+
+
+@pytest.mark.kinds("mariadb")
+def test_an_unfinished_step_is_resumed(database: Database, tmp_path: Path) -> None:
     """What failed half-way is said with the commands that go on, and they do."""
     put(tmp_path, v1_a="CREATE TABLE a (x INT);\nCREATE TABLE b (x INT), oops;")
     shop = Program(tmp_path, variables={"DATABASE_URL": database.url.render_as_string(hide_password=False)})
@@ -208,8 +250,8 @@ def test_an_unfinished_step_is_resolved(database: Database, tmp_path: Path) -> N
 
     assert (first.returncode, again.returncode) == (1, 1)
     assert "migrations/1_a.sql:2:1" in first.stderr
-    assert "next: python -m dbmigrate status" in first.stderr
-    assert "next: python -m dbmigrate resume" in again.stderr
+    assert first.stderr.count("python -m dbmigrate status") == 1
+    assert again.stderr.count("python -m dbmigrate resume") == 1
     assert resumed.returncode == 0, resumed.stderr
     assert shop("verify").returncode == 0
 
@@ -226,7 +268,7 @@ def test_another_migrator_is_code_4(shop: Program) -> None:
     engine.dispose()
 
     assert found["error"]["type"] == "MigrationInProgress"
-    assert found["error"]["notes"] == ["next: python -m dbmigrate wait, or the same command again"]
+    assert found["error"]["notes"] == ["next: python -m dbmigrate wait"]
 
 
 @pytest.mark.parametrize(
@@ -240,8 +282,12 @@ def test_another_migrator_is_code_4(shop: Program) -> None:
         (("downgrade", "--to", "1", "--steps", "2"), "not allowed with"),
         (("resolve", "1", "--reason", "x"), "--applied"),
         (("upgrade", "--allow", "Everything"), "invalid choice: 'Everything'"),
+        (("resolve", "1", "--applied", "--no-applied", "--reason", "x"), "not allowed with argument"),
+        (("upgrade", "--source="), "--source is empty"),
+        (("upgrade", "--lock-timeout", "nan"), "--lock-timeout is a number of seconds, not nan"),
+        (("completions", "bash", "more"), "unrecognized arguments: more"),
         (("redo", "--steps", "-1"), "steps is a number of at least 1"),
-        (("upgrade", "--database", "oracle://x"), "'oracle'"),
+        (("upgrade", "--database", "oracle://x"), "--database: dbmigrate does not know how to lock and to cut"),
         (("upgrade", "--database", "nonsense"), "cannot be read"),
         (("baseline", "1", "--reason", " "), "reason is a text that says why"),
     ],
@@ -255,6 +301,65 @@ def test_wrong_usage_is_code_2(words: tuple[str, ...], said: str, shop: Program)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert (found["exit_code"], said in found["error"]["message"]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("downgrade", "--dry-run"), "downgrade"),
+        (("downgrade", "--steps", "x"), "downgrade"),
+        (("database", "drop", "--dry-run"), "database drop"),
+        (("database",), "database"),
+        (("staus",), ""),
+    ],
+)
+def test_the_usage_is_that_of_the_command(words: tuple[str, ...], named: str, shop: Program) -> None:
+    """And so is the help that is pointed to."""
+    prog = f"python -m dbmigrate {named}".rstrip()
+
+    done = shop(*words)
+
+    assert f"\nusage: {prog} [-h]" in done.stderr
+    assert done.stderr.endswith(f"\nTry '{prog} --help'\n")
+    assert json.loads(shop(*words, "--json").stdout)["error"]["format"] == 1
+
+
+def test_what_stands_behind_two_dashes_is_no_option(shop: Program) -> None:
+    """Neither where it is understood nor where it is not."""
+    done = shop("goto", "--", "--json")
+    wrong = shop("upgrade", "--", "--json")
+
+    assert (done.returncode, done.stdout, done.stderr.startswith("error: ")) == (1, "", True)
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.startswith("error: ")) == (2, "", True)
+
+
+@pytest.mark.parametrize(
+    ("command", "call", "ours"),
+    [
+        ("status", "status", {"check"}),
+        ("plan", "plan", {"check", "sql"}),
+        ("verify", "verify", set()),
+        ("wait", "wait_until_current", set()),
+        ("history", "history", set()),
+        ("upgrade", "upgrade", set()),
+        ("downgrade", "downgrade", set()),
+        ("goto", "goto", set()),
+        ("redo", "redo", set()),
+        ("resume", "resume", set()),
+        ("baseline", "baseline", set()),
+        ("accept", "accept", set()),
+        ("resolve", "resolve", set()),
+        ("validate", "validate", set()),
+    ],
+)
+def test_options_are_those_of_the_call(command: str, call: str, ours: set[str]) -> None:
+    """Each parameter is an option or a place of that name, and there are no others but for a few of our own."""
+    parameters = set(inspect.signature(getattr(Migrator, call)).parameters) - {"self"}
+    run = {name for name, kind in inspect.signature(Migrator).parameters.items() if kind.kind is kind.KEYWORD_ONLY}
+
+    found = {action.dest for action in make_parser("x", configured=False).below[command].actions()}
+
+    assert found - {"help", "json"} - run == parameters | ours
 
 
 def test_a_target_that_is_not_there_suggests_near_ones(shop: Program) -> None:
@@ -354,6 +459,55 @@ def test_the_object_stays_alone(shop: Program, streams: str) -> None:
     assert not others.exists() or others.read_text() == "printed\nwritten\nechoed\n"
 
 
+@pytest.mark.parametrize("words", ["--help", "--version", "upgrade --help", "database drop --help"])
+def test_help_on_a_full_disk(shop: Program, words: str) -> None:
+    """It fails as anything else does there, and in a pipe that nobody reads it does not."""
+    program = f"{sys.executable} -m dbmigrate {words}"
+    done = subprocess.run(
+        ["bash", "-c", f"{program} >/dev/full; echo $?; {program} | true; echo ${{PIPESTATUS[0]}}"],
+        cwd=shop.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "1\n0\n"
+    assert done.stderr == "error: what is said here is lost: [Errno 28] No space left on device\n"
+
+
+class _Bare:
+    """All that a stream must have."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        """Keep it."""
+        self.text += text
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+
+def test_streams_of_others(shop: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application may have closed stdout, or put something there that knows nothing of terminals."""
+    migrator = Migrator(f"sqlite:///{shop.folder}/app.db", shop.folder / "migrations")
+    bare, closed = _Bare(), io.StringIO()
+    closed.close()
+
+    monkeypatch.setattr(sys, "stdout", bare)
+    assert main(["status"], migrator=migrator) == 0
+    assert bare.text.endswith("0 applied, 2 pending\n")
+    bare.text = ""
+    assert main(["status", "--json"], migrator=migrator) == 0
+    assert json.loads(bare.text)["exit_code"] == 0
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, closed)
+    assert main(["status", "--json"], migrator=migrator) == 0
+    assert main(["status"], migrator=migrator) == 0
+    assert main(["goto", "9"], migrator=migrator) == 1
+
+
 def test_any_encoding_will_do(shop: Program) -> None:
     """What a stream cannot write is written as an escape."""
     put(shop.folder, v3_größe="CREATE TABLE g (x TEXT);")
@@ -364,7 +518,107 @@ def test_any_encoding_will_do(shop: Program) -> None:
     assert "applied  3_gr\\xf6\\xdfe" in done.stdout
 
 
+_CALLS: Final = [
+    ("Run upgrade() first", "Run x upgrade first"),
+    ("broke: status() tells what is applied", "broke: x status tells what is applied"),
+    ("it is. status() lists the versions there are.", "it is. x status lists the versions there are."),
+    ("No statement is in doubt: call resume() to go on", "No statement is in doubt: run x resume to go on"),
+    ("is not known. Call resume(): it compares", "is not known. Run x resume: it compares"),
+    ("look at status(), and go on with goto(): the same", "look at x status, and go on with x goto: the same"),
+    ("Call apply() with this plan, or print", "Run x upgrade, or print"),
+    (
+        'then call resolve("1", applied=..., reason=...)',
+        'then run x resolve 1 --applied (or --no-applied) --reason "..."',
+    ),
+    (
+        'say: resolve("1", statement=2, applied=True, reason=...) if so, resolve("1", statement=2, applied=False, '
+        "reason=...) if not",
+        'say: x resolve 1 --statement 2 --applied --reason "..." if so, x resolve 1 --statement 2 --no-applied '
+        '--reason "..." if not',
+    ),
+    ("Correct the cause and call again", "Correct the cause and run the command again"),
+    ("call again when it has ended", "run the command again when it has ended"),
+    (
+        "not certain what was done: exists() tells; call again",
+        "not certain what was done: to run the command again does no harm",
+    ),
+    (
+        "this ledger keeps no journal: call it without statement=. Nothing",
+        "this ledger keeps no journal: run it without --statement. Nothing",
+    ),
+    ("choose another name with ledger=; nothing was run", "choose another name with --ledger; nothing was run"),
+    # not ours
+    ("the function status() does not exist", "the function status() does not exist"),
+    ("     2 | SELECT 1; status();", "     2 | SELECT 1; status();"),
+    ("recall again", "recall again"),
+    ("whose check() permits it", "whose check() permits it"),
+]
+
+
+@pytest.mark.parametrize(("said", "ours"), _CALLS)
+def test_messages_name_commands(said: str, ours: str) -> None:
+    """What the library says of its calls, a command says of commands."""
+    assert in_commands(said, "x") == ours
+
+
+def test_a_program_without_an_option_names_none() -> None:
+    """The ledger is an argument of the application's own."""
+    assert in_commands("another name with ledger=; without statement=.", "x", configured=False) == (
+        "another name with ledger=; without --statement."
+    )
+
+
+def test_status_says_what_comes_next(shop: Program) -> None:
+    """For its findings, as errors do; and counts them."""
+    shop("upgrade")
+    put(shop.folder, v1_users_up="CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR);")
+
+    lines = shop("status").stdout.splitlines()
+    wrong = shop("verify")
+
+    following = 'next: python -m dbmigrate accept 1 --reason "...", if the script is right as it is now'
+    assert lines[-2:] == [following, "2 applied, 0 pending, 1 Edited"]
+    assert wrong.stderr.splitlines()[-1] == following
+    assert [shop(line, "--check").returncode for line in ("status", "plan")] == [3, 3]
+    assert shop.json("plan", "--check", code=3)["error"]["type"] == "HistoryError"
+    assert shop("plan").returncode == 1
+
+
+def test_the_next_command_is_said_once(shop: Program) -> None:
+    """In the message, or behind it."""
+    said = shop("verify").stderr
+
+    assert said.count("python -m dbmigrate upgrade") == 1
+
+
+def test_nothing_from_the_ledger_steers_a_terminal(shop: Program) -> None:
+    """A reason is in one cell, whatever is in it; a tabulator stays in the excerpt of a script only."""
+    reason = "a\x1b[2J\n\tb\x07"
+    assert shop("baseline", "1", "--reason", reason).returncode == 0
+    put(shop.folder, v2_email_up="SELECT 1;\n\tSELECT\t[a\tb] FROM sqlite_master;")
+
+    done = shop("history")
+    failed = shop("upgrade")
+
+    (line,) = done.stdout.splitlines()
+    assert line.endswith(r"  a\x1b[2J\n\tb\x07")
+    assert shop.json("history")["result"]["records"][0]["reason"] == reason
+    assert r"no such column: a\tb" in failed.stderr.splitlines()[0]
+    assert failed.stderr.splitlines()[1].endswith("\tSELECT\t[a\tb] FROM sqlite_master;")
+
+
 # -- on a terminal
+
+
+def test_colours_are_for_terminals_only(shop: Program) -> None:
+    """Each stream by itself: a log of errors has none where stdout is a terminal, and the other way round."""
+    command = f"{sys.executable} -m dbmigrate goto 9 2>err.log; {sys.executable} -m dbmigrate goto 9 >out.log"
+    shell = replace(shop, command=("bash", "-c", command))
+
+    written, _ = shell.on_terminal()
+
+    assert (shop.folder / "err.log").read_text().startswith("error: ")
+    assert written.startswith("\x1b[31merror\x1b[0m: ")
 
 
 def test_on_a_terminal(shop: Program) -> None:
@@ -411,7 +665,7 @@ def test_a_person_is_asked_before_a_database_is_dropped(shop: Program) -> None:
     written, code = shop.on_terminal("database", "drop", typed={"[y/N]": "n\n"})
     assert (code, "nothing was dropped" in written, file.exists()) == (1, True, True)
     done = shop("database", "drop")
-    assert (done.returncode, "say --yes" in done.stderr, file.exists()) == (1, True, True)
+    assert (done.returncode, "say --yes" in done.stderr, file.exists()) == (2, True, True)
     written, code = shop.on_terminal("database", "drop", typed={"[y/N]": "y\n"})
     assert (code, "dropped sqlite:///app.db" in written, file.exists()) == (0, True, False)
 
@@ -426,6 +680,81 @@ def test_a_database_is_made_and_made_anew(shop: Program) -> None:
     assert (again["created"], again["dropped"], len(again["report"]["outcomes"])) == (False, False, 0)
     assert (anew["created"], anew["dropped"], len(anew["report"]["outcomes"])) == (True, True, 2)
     assert shop("verify").returncode == 0
+
+
+_DESTROYS: Final = ("database reset --yes", "database setup")
+
+
+@pytest.mark.parametrize("line", _DESTROYS)
+@pytest.mark.parametrize("wrong", ["a script", "a setting", "no folder"])
+def test_nothing_is_dropped_for_what_cannot_run(line: str, wrong: str, shop: Program) -> None:
+    """Settings and scripts are looked at before anything is dropped, created or asked."""
+    is_setup = line.endswith("setup")
+    if not is_setup:
+        assert shop("upgrade").returncode == 0
+    before = (shop.folder / "app.db").read_bytes() if not is_setup else None
+    if wrong == "a script":
+        put(shop.folder, v3_bad="COMMIT;")
+    elif wrong == "no folder":
+        shutil.rmtree(shop.folder / "migrations")
+        (shop.folder / "migrations").touch()
+    more = ("--acquire-timeout", "-1") if wrong == "a setting" else ()
+
+    done = shop(*line.split(), *more)
+
+    assert done.returncode in (1, 2)
+    assert "before this" not in done.stderr
+    assert ((shop.folder / "app.db").read_bytes() if (shop.folder / "app.db").exists() else None) == before
+
+
+def test_nobody_is_asked_for_what_cannot_run(shop: Program) -> None:
+    """The question comes last."""
+    shop("upgrade")
+    put(shop.folder, v3_bad="COMMIT;")
+
+    written, code = shop.on_terminal("database", "reset")
+
+    assert (code, "[y/N]" in written) == (1, False)
+
+
+def test_a_failure_behind_the_drop_says_so(shop: Program) -> None:
+    """In words and in the object."""
+    shop("upgrade")
+    put(shop.folder, v3_bad="SELECT nothing;")
+
+    done = shop("database", "reset", "--yes")
+    found = shop.json("database", "reset", "--yes", code=1)
+
+    assert (done.returncode, "\nthe database was dropped and created before this\n" in done.stderr) == (1, True)
+    assert "the database was dropped and created before this" in found["error"]["notes"]
+
+
+def test_a_signal_behind_the_drop_says_so(shop: Program) -> None:
+    """What had been done to the database is not to be found out."""
+    shop("upgrade")
+    (shop.folder / "migrations" / "3_endless.py").write_text(_ENDLESS)
+    process = replace(shop, command=EXECUTED).start("database", "reset", "--yes", "--json")
+    _until((shop.folder / "running").exists)
+
+    process.signal(signal.SIGTERM)
+    done = process.finish()
+
+    assert done.returncode == 143
+    assert "the database was dropped and created before this" in json.loads(done.stdout)["error"]["notes"]
+
+
+def test_setup_makes_the_folder_of_migrations(tmp_path: Path) -> None:
+    """A project begins with it; other commands do not make it."""
+    shop = Program(tmp_path, variables={"DATABASE_URL": _URL})
+    assert shop("database", "reset", "--yes").returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+    done = shop("database", "setup", "--source", "db/migrations")
+    again = shop.json("database", "setup", "--source", "db/migrations")["result"]
+
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "made the folder db/migrations")
+    assert (tmp_path / "db" / "migrations").is_dir()
+    assert "folder" not in again
 
 
 # -- interrupted
@@ -487,6 +816,86 @@ def test_a_signal_leaves_an_unfinished_step(database: Database, tmp_path: Path) 
     assert json.loads(done.stdout)["error"]["message"].endswith("1_a up is unfinished: see python -m dbmigrate status")
 
 
+class _Terminal:
+    """Where somebody sits who sends a signal instead of an answer."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+    def readline(self) -> str:
+        """Be interrupted; a yes that comes too late is none."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "y\n"
+
+
+def test_a_signal_is_no_yes(shop: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line of the question is ended, and it is said that nothing was done."""
+    shop("upgrade")
+    monkeypatch.chdir(shop.folder)
+    monkeypatch.setenv("DATABASE_URL", _URL)
+    monkeypatch.setattr(sys, "stdin", _Terminal())
+
+    assert main(["database", "drop"]) == 143
+    said = capsys.readouterr().err
+    assert "[y/N] \nerror: interrupted by SIGTERM" in said
+    assert said.endswith("\nnothing was dropped\n")
+    assert (shop.folder / "app.db").exists()
+
+
+class _Late(io.StringIO):
+    """Whoever reads it asks the program to stop when the answer comes."""
+
+    def write(self, text: str, /) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        return super().write(text)
+
+
+def test_a_signal_behind_the_answer_changes_nothing(shop: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there, and is printed; afterwards signals are the program's own again."""
+    late = _Late()
+    monkeypatch.setattr(sys, "stdout", late)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        migrator = Migrator(f"sqlite:///{shop.folder}/app.db", shop.folder / "migrations")
+        assert main(["status", "--json"], migrator=migrator) == 0
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert json.loads(late.getvalue())["exit_code"] == 0
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_at_the_end_of_the_program_changes_nothing(shop: Program) -> None:
+    """The answer was given; the exit code is that of the command."""
+    ends = "atexit.register(os.kill, os.getpid(), signal.SIGTERM); raise SystemExit(main())"
+    code = f"import atexit, os, signal; from dbmigrate.cli import main; {ends}"
+    program = replace(shop, command=(sys.executable, "-c", code))
+
+    assert (program("status").returncode, program("status", "--check").returncode) == (0, 3)
+
+
+def test_a_second_signal_cuts_the_look_short(
+    shop: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback: it says what it knows."""
+    stop = "import os, signal\ndef upgrade(connection):\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+    (shop.folder / "migrations" / "3_stop.py").write_text(stop)
+
+    def status(_: Migrator) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Migrator, "status", status)
+    migrator = Migrator(f"sqlite:///{shop.folder}/app.db", shop.folder / "migrations")
+
+    assert main(["upgrade"], migrator=migrator) == 143
+    said = capsys.readouterr().err
+    assert said == (
+        "error: interrupted by SIGTERM; 2 steps of this call committed; 3_stop up was running: see dbmigrate status\n"
+    )
+
+
 def _until(is_so: object) -> None:
     assert callable(is_so)
     until = time.monotonic() + 30
@@ -528,6 +937,12 @@ def test_new_writes_each_form(tmp_path: Path) -> None:
     assert sorted(f"migrations/{name}" for name in names(shop)) == sorted(path for paths in printed for path in paths)
     done = shop("upgrade")
     assert (done.returncode, done.stderr.count("there is no statement in it")) == (1, 3)
+    for path in (tmp_path / "migrations").rglob("*.sql"):
+        path.unlink()
+    (tmp_path / "migrations" / Path(stems[2]).parent.name.replace("V", printed[1][0].split("/")[1][:14])).rmdir()
+    assert shop("validate").returncode == 0
+    done = shop("upgrade")
+    assert (done.returncode, "failed: NotImplementedError: write this migration" in done.stderr) == (1, True)
 
 
 def test_new_continues_in_the_style_of_the_others(shop: Program) -> None:
@@ -659,6 +1074,176 @@ def test_an_application_that_is_not_configured(raised: str, shop: Program) -> No
     assert found["error"]["type"] == "ConfigurationError"
 
 
+def test_a_module_is_called_by_its_name(shop: Program) -> None:
+    """What is pointed to can be typed."""
+    (shop.folder / "store").mkdir()
+    (shop.folder / "store" / "__init__.py").touch()
+    (shop.folder / "store" / "migrate.py").write_text(_BINARY)
+    own = Program(shop.folder, (sys.executable, "-m", "store.migrate"))
+
+    assert own("--help").stdout.startswith("usage: python -m store.migrate ")
+    assert "Try 'python -m store.migrate goto --help'" in own("goto").stderr
+    assert "Run python -m store.migrate upgrade first" in own("verify").stderr
+
+
+_ODD: Final = [
+    ("raise SystemExit(7)", "the application cannot say what to migrate: SystemExit: 7"),
+    ("raise GeneratorExit", "the application cannot say what to migrate: GeneratorExit"),
+    ("return None", "the application's function returned NoneType, not a Migrator"),
+    ("return Migrator", "the application's function returned type, not a Migrator"),
+]
+
+
+@pytest.mark.parametrize(("does", "said"), _ODD)
+def test_a_function_that_returns_no_migrator(does: str, said: str, shop: Program) -> None:
+    """It ends with 2, and with one object, whatever it does instead."""
+    (shop.folder / "own.py").write_text(_BINARY.replace('print("made", file=sys.stderr)', does))
+    own = Program(shop.folder, (sys.executable, shop.folder / "own.py"))
+
+    done = own("status")
+
+    assert (done.returncode, done.stdout, said in done.stderr) == (2, "", True)
+    assert own.json("status", code=2)["error"]["message"].startswith(said)
+    assert own("completions", "words", COMP_LINE="own.py goto ").stderr == ""
+
+
+def test_main_wants_a_migrator(capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is an error like others."""
+    wrong: Any = 5
+
+    assert main(["status", "--json"], migrator=wrong) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["message"] == "migrator is a Migrator or None, not int"
+
+
+@pytest.mark.parametrize(("line", "code"), sorted({(line, code) for line, is_applied, code in COMMANDS if is_applied}))
+def test_commands_over_a_connection(
+    line: str, code: int, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside a transaction of the caller's each command does what it does otherwise, or says that it cannot."""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, v1_a_up="CREATE TABLE a (x TEXT);", v1_a_down="DROP TABLE a;", v2_b_up="SELECT 1;")
+    put(tmp_path, v2_b_down="SELECT 1;")
+    engine = create_engine("sqlite:///app.db")
+    Migrator(engine).upgrade()
+    cannot = line.startswith(("wait", "database"))
+
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        found = main([*line.split(), "--json"], migrator=Migrator(connection))
+    engine.dispose()
+
+    told = json.loads(capfd.readouterr().out)
+    assert found == (2 if cannot else code), told
+    assert (told["error"] or {}).get("type") in (
+        {"ConfigurationError"} if cannot else {None, "TargetError", "HistoryError"}
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("upgrade", "{url}"),
+        ("goto", "{url}"),
+        ("status", "--profile", "{url}"),
+        ("config", "--source", "{url}"),
+        ("status", "--source", "{url}"),
+        ("config", "--layout", "{url}"),
+        ("accept", "{url}", "--reason", "x"),
+        ("status", "--config", "{url}"),
+        ("new", "x", "--template", "{url}"),
+        ("plan", "--allow", "{url}"),
+        ("{url}",),
+    ],
+)
+@pytest.mark.parametrize(
+    "url", ["postgresql://ana:s3nt/in:el@h/d", "mysql://ana:s3nt in el@h", "x://u@h/?password=s3ntinel"]
+)
+def test_no_word_shows_a_password(words: tuple[str, ...], url: str, shop: Program) -> None:
+    """Wherever a URL stands by mistake."""
+    line = [word.format(url=url) for word in words]
+
+    for done in (shop(*line), shop(*line, "--json")):
+        assert not re.search("s3nt|in:el|in el", done.stdout + done.stderr)
+        assert "***" in done.stdout + done.stderr
+
+
+def test_no_traceback_shows_a_password(shop: Program) -> None:
+    """Neither the message of an application's error, nor its source text."""
+    raises = "raise RuntimeError('postgresql://ana:s3ntinel@h/d')"
+    (shop.folder / "own.py").write_text(_BINARY.replace('print("made", file=sys.stderr)', raises))
+    own = Program(shop.folder, (sys.executable, shop.folder / "own.py"))
+
+    for done in (own("status"), own("status", "--json")):
+        assert "RuntimeError" in done.stderr
+        assert "s3ntinel" not in done.stdout + done.stderr
+
+
+def test_a_printed_script_has_every_letter(shop: Program) -> None:
+    """Also what looks like a password, or would steer a terminal: it is there to be run."""
+    put(shop.folder, v3_url="INSERT INTO users (name) VALUES ('http://a:b@c\t\x1b');")
+
+    script = Migrator(f"sqlite:///{shop.folder}/app.db", shop.folder / "migrations").plan().sql()
+    assert "http://a:b@c\t\x1b" in script
+    assert shop("plan", "--sql").stdout == script
+    assert shop.json("plan", "--sql")["result"]["sql"] == script
+
+
+def test_what_settings_make_others_raise(shop: Program, tmp_path: Path) -> None:
+    """It is one line, or one object, and never a traceback."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    (tmp_path / "deep.toml").write_text("x = " + "[" * 5000)
+    (tmp_path / "none.toml").write_text('source = { package = "no.such" }')
+    (tmp_path / "nul.toml").write_text('source = "a\\u0000b"')
+    here = f"cd {gone} && rmdir {gone} && "
+    program = f"{sys.executable} -m dbmigrate"
+    for command in (
+        f"{here}PYTHONPATH={ROOT} {program} status",
+        f"{program} validate --dialect 'a b'",
+        f"{program} status --config deep.toml",
+        f"{program} new x --config none.toml",
+        f"{program} status --config none.toml",
+        f"{program} status --config nul.toml",
+        f"{program} new x --config nul.toml",
+        f"{program} goto $'\\xff'",
+        f"DATABASE_URL=$'sqlite:///\\xff' {program} status",
+        f"{program} status --database 'postgresql://h:port/d'",
+        f"{program} status --env-file {tmp_path}",
+        f"{program} status --config {tmp_path}",
+    ):
+        for more in ("", " --json"):
+            gone.mkdir(exist_ok=True)
+            done = subprocess.run(
+                ["bash", "-c", command + more],
+                cwd=shop.folder,
+                env={**os.environ, **shop.variables},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert "Traceback" not in done.stderr, command
+            assert done.returncode in ((1, 2) if "none.toml" in command and "status" in command else (2,)), command
+            assert done.stderr.startswith("error: ") if not more else json.loads(done.stdout)["error"], command
+
+
+def test_a_defect_is_not_hidden(
+    shop: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its traceback is shown, and there is an object as well."""
+
+    def status(_: Migrator) -> None:
+        raise ValueError("ours, with postgresql://ana:s3ntinel@h/d")
+
+    monkeypatch.setattr(Migrator, "status", status)
+
+    assert main(["status", "--json"], migrator=Migrator(f"sqlite:///{shop.folder}/app.db")) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert "Traceback" in said.err
+    assert (found["exit_code"], found["error"]["type"], found["error"]["format"]) == (1, "ValueError", 1)
+    assert "s3ntinel" not in said.out + said.err
+
+
 @pytest.mark.kinds("postgresql", "mariadb")
 def test_no_connection_is_code_1(database: Database, shop: Program) -> None:
     """That may pass, and a wrong configuration does not."""
@@ -716,6 +1301,31 @@ def test_words(line: str, words: list[str], shop: Program) -> None:
         assert shop("completions", "words", COMP_LINE=line).stdout.split() == []
 
 
+@pytest.mark.parametrize("line", ["", "dbmigrate", "  "])
+def test_no_words(line: str, shop: Program) -> None:
+    """There is nothing to complete yet, or somebody asked by hand."""
+    (shop.folder / "dbmigrate.toml").write_text('database = "postgresql://u:hunter2@h/d"\n')
+
+    done = shop("completions", "words", COMP_LINE=line)
+    versions = shop("completions", "words", COMP_LINE="dbmigrate goto ")
+
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+    assert (versions.stdout.split(), versions.stderr) == (["1", "2"], "")
+    assert shop("completions", "words", "dbmigrate", "x", "--json", COMP_LINE="dbmigrate sta").stdout == "status\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_given_its_script(shell: str, shop: Program) -> None:
+    """By the program under its own name, in the object as well."""
+    own = replace(shop, command=(Path(sys.executable).parent / "dbmigrate",))
+
+    script = own("completions", shell).stdout
+    found = own.json("completions", shell)
+
+    assert "dbmigrate completions words" in script
+    assert found["result"] == {"format": 1, "type": "Completions", "script": script.removesuffix("\n")}
+
+
 # -- what it costs
 
 
@@ -733,8 +1343,10 @@ def test_it_loads_only_what_it_uses(shop: Program) -> None:
     ours = {name for name in added if name.startswith("dbmigrate")}
     assert ours == {
         "dbmigrate.cli",
+        "dbmigrate.cli.call",
         "dbmigrate.cli.commands",
         "dbmigrate.cli.config",
+        "dbmigrate.cli.lookup",
         "dbmigrate.cli.output",
         "dbmigrate.cli.parser",
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from dbmigrate import Ahead, ConfigurationError, FilesystemSource, Missing, PackageSource, TableLedger
-from dbmigrate.cli import config
+from dbmigrate.cli import config, protection
 from tests.terminal import Program
 
 if TYPE_CHECKING:
@@ -165,6 +165,14 @@ def test_a_variable_is_wanted_only_where_it_is_used(here: Path) -> None:
         ("layout = 'flyway'", "there is no layout 'flyway'"),
         ("database = ", "dbmigrate.toml: Invalid value"),
         ("database = 'sqlite:///${A'", r"dbmigrate.toml: database: \$\{ is to be followed by the name of a variable"),
+        ("[profile.production]\ndatabase = 'x'", r"there is no setting 'profile'; did you mean profiles\?"),
+        ("lock_timeout = nan", "dbmigrate.toml: lock_timeout is a number of seconds, not nan"),
+        ("acquire_timeout = inf", "dbmigrate.toml: acquire_timeout is a number of seconds, not inf"),
+        ("source = ''", "dbmigrate.toml: source is empty"),
+        ("source = 'a\\u0000b'".replace("'", '"'), "dbmigrate.toml: source has something in it that is no text"),
+        ("database = 'nonsense'", "dbmigrate.toml: database: the database URL cannot be read"),
+        ("database = 'oracle://h/d'", "dbmigrate.toml: database: dbmigrate does not know"),
+        ("x = " + "[" * 3000, "dbmigrate.toml: "),
         ("source = '${}'", r"dbmigrate.toml: source: \$\{ is to be followed by the name of a variable"),
     ],
 )
@@ -173,7 +181,7 @@ def test_what_is_wrong_is_named(text: str, said: str, here: Path) -> None:
     (here / "dbmigrate.toml").write_text(text + "\n")
 
     with pytest.raises(ConfigurationError, match=said):
-        _ = config.read({"database": "sqlite:///x.db"} if "database" not in text else {}, {}).migrator().source.load()
+        _ = config.read({} if "database" in text else {"database": "sqlite:///x.db"}, {}).migrator().source.load()
 
 
 def test_a_profile_that_is_not_there(here: Path) -> None:
@@ -227,6 +235,26 @@ def test_a_password_in_the_file_is_warned_of(here: Path) -> None:
         path.write_text(f'database = "{text}"\n')
         assert config.read({}, {}).warnings == (), text
     assert config.read({}, {"DATABASE_URL": "postgresql://u:hunter2@h/d"}).warnings == ()
+
+
+def test_a_password_in_any_profile_is_warned_of(here: Path) -> None:
+    """Not only in the one that is chosen; the path of a file with passwords is none."""
+    (here / "dbmigrate.toml").write_text(
+        'database = "postgresql://u@h/d?passfile=/etc/pass"\n'
+        '[profiles.a]\ndatabase = "postgresql://u:hunter2@h/d"\n'
+        '[profiles.b]\ndatabase = "postgresql://u:${PW}@h/d"\n'
+    )
+
+    for options in ({}, {"profile": "b"}):
+        (warning,) = config.read(options, {"PW": "x"}).warnings
+        assert warning.startswith("dbmigrate.toml [profiles.a]: there is a password in it")
+
+
+@pytest.mark.parametrize("name", ["source", "database", "profile", "config", "env_file", "ledger"])
+def test_an_empty_option_is_an_error(here: Path, name: str) -> None:
+    """It is a variable that was not set, most likely."""
+    with pytest.raises(ConfigurationError, match=f"--{name.replace('_', '-')} is empty"):
+        config.read({name: ""}, {})
 
 
 # -- through a process
@@ -296,12 +324,147 @@ def test_the_same_database(here: Path, url: str, is_protected: bool) -> None:
     (here / "dbmigrate.toml").write_text(
         "[profiles.production]\nprotected = true\n"
         'database = "postgresql+psycopg://shop:${SHOP_PASSWORD}@db:5432/shop"\n'
-        "[profiles.broken]\nprotected = true\ndatabase = 'nonsense'\n"
     )
 
     found = config.read({"database": url}, {})
 
     assert (found.protector(found.url) is not None) == is_protected
+
+
+_SAME: Final = [
+    # host: the same, however it is written
+    ("postgresql://DB.example.org./shop", "postgresql://db.example.org/shop", True),
+    ("postgresql://localhost/shop", "postgresql://127.0.0.1/shop", True),
+    ("postgresql://[::1]/shop", "postgresql:///shop", True),
+    ("postgresql:///shop?host=/var/run/postgresql", "postgresql://LocalHost:5432/shop", True),
+    ("postgresql://127.1/shop", "postgresql://%2Ftmp/shop", True),
+    ("mysql+pymysql:///shop?unix_socket=/tmp/x", "mariadb://localhost/shop", True),
+    ("postgresql://db/shop", "postgresql://db.example.org/shop", True),
+    ("postgresql://db/shop", "postgresql://10.0.0.7/shop", True),  # nobody can tell without asking
+    ("postgresql://localhost/shop", "postgresql://10.0.0.7/shop", False),
+    ("postgresql://localhost/shop", "postgresql://db/shop", False),
+    ("postgresql://10.0.0.8/shop", "postgresql://10.0.0.7/shop", False),
+    ("postgresql://a.example.org/shop", "postgresql://b.example.org/shop", False),
+    # behind the ?
+    ("postgresql:///shop?host=db", "postgresql://db/shop", True),
+    ("postgresql://x/shop?hostaddr=10.0.0.7", "postgresql://10.0.0.7/shop", True),
+    ("postgresql:///shop?host=db:5433", "postgresql://db:5433/shop", True),
+    ("postgresql:///shop?host=db:5433", "postgresql://db:5432/shop", False),
+    ("postgresql://db/shop?port=5433", "postgresql://db:5432/shop", False),
+    ("postgresql:///shop?host=a:1&host=b:2", "postgresql://b:2/shop", True),
+    ("postgresql:///shop?host=a,b", "postgresql://c/shop", False),
+    ("postgresql://db/?dbname=shop", "postgresql://db/shop", True),
+    ("postgresql://db/?dbname=other", "postgresql://db/shop", False),
+    ("postgresql:///shop?service=prod", "postgresql://db/shop", True),
+    ("postgresql://db", "postgresql://db/shop", True),
+    # ports and kinds
+    ("postgresql://db:5432/shop", "postgresql://db/shop", True),
+    ("postgresql://db:5432/shop", "postgresql://db:5433/shop", False),
+    ("postgres://db/shop", "postgresql+psycopg://db/shop", True),
+    ("mysql://db/shop", "mariadb+pymysql://db/SHOP", True),
+    ("mysql://db/shop", "postgresql://db/shop", False),
+    # what is not set, or cannot be read
+    ("postgresql://${HOST}/shop", "postgresql://db:1/shop", True),
+    ("postgresql://${HOST}/shop", "postgresql://db/other", False),
+    ("postgresql://${HOST}/shop", "mysql://db/shop", False),
+    ("postgresql://db:${PORT}/shop", "postgresql://db:5433/shop", True),
+    ("postgresql://db:${PORT}/shop", "postgresql://db2:5433/shop", False),
+    ("postgresql://db/shop_${STAGE}", "postgresql://db/shop_live", True),
+    ("postgresql://db/shop_${STAGE}", "postgresql://db/other", False),
+    ("${BASE}/shop", "postgresql://db/shop", True),
+    ("${BASE}/shop", "postgresql://db/other", False),
+    ("${URL}", "sqlite:///dev.db", True),
+    ("${KIND}://db/shop", "postgresql://db/shop", True),
+    ("postgresql://u:p@ss@db/shop", "postgresql://db/shop", True),
+    ("postgresql://u:p@ss@db/shop", "postgresql://db/other", False),
+    ("postgresql://u:p@ss@db/shop", "mysql://db/shop", False),
+    ("postgresql://db:port/shop", "postgresql://db/shop", True),
+    ("postgersql://db/shop", "postgresql://db/shop", True),
+    ("nonsense", "sqlite:///dev.db", True),
+    # files
+    ("sqlite:///shop.db", "sqlite:///./x/../shop.db", True),
+    ("sqlite:///shop.db", "sqlite:///file:shop.db?uri=true", True),
+    ("sqlite:///file:shop.db?mode=ro&uri=true", "sqlite:///shop.db", True),
+    ("sqlite:///shop.db", "sqlite:///other.db", False),
+    ("sqlite:///${NAME}.db", "sqlite:///shop.db", True),
+    ("sqlite:///${DIR}/shop.db", "sqlite:////srv/shop.db", True),
+    ("sqlite:///${DIR}/shop.db", "sqlite:////srv/dev.db", False),
+    ("${BASE}/shop.db", "sqlite:////srv/shop.db", True),
+    ("${BASE}/shop.db", "sqlite:////srv/dev.db", False),
+    ("sqlite://", "sqlite:///shop.db", False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "is_same"), _SAME)
+def test_what_may_be_the_same_database(one: str, other: str, is_same: bool) -> None:
+    """Whatever cannot be told apart may be; the order makes no difference."""
+    urls = [protection.lenient(text, {}) for text in (one, other)]
+
+    assert protection.may_be_same(*urls) == is_same
+    assert protection.may_be_same(*reversed(urls)) == is_same
+
+
+@pytest.mark.parametrize(
+    ("text", "around", "options", "place"),
+    [
+        # its own database, or every one that it may get
+        ("[profiles.live]\nprotected = true\ndatabase = 'postgresql://db/shop'", {}, {}, "[profiles.live]"),
+        ("database = 'postgresql://db/shop'\n[profiles.live]\nprotected = true", {}, {}, "[profiles.live]"),
+        ("[profiles.live]\nprotected = true", {"DATABASE_URL": "postgresql://db/shop"}, {}, "[profiles.live]"),
+        # that of the file, also where another profile is chosen that would not be protected
+        (
+            "protected = true\ndatabase = 'postgresql://db/shop'\n[profiles.dev]\nprotected = false\n"
+            "database = 'sqlite:///dev.db'",
+            {},
+            {"profile": "dev"},
+            "dbmigrate.toml",
+        ),
+        (
+            "protected = true\n[profiles.live]\ndatabase = 'postgresql://db/shop'",
+            {},
+            {"profile": None},
+            "dbmigrate.toml",
+        ),
+        ("[profiles.live]\nprotected = true\ndatabase = '${LIVE}'", {}, {}, "without LIVE"),
+        ("[profiles.live]\nprotected = true\ndatabase = 'postgresql://${H}/shop'", {}, {}, "without H"),
+        ("[profiles.live]\nprotected = true\ndatabase = '${LIVE}'", {"LIVE": "postgresql://db/x"}, {}, None),
+        ("[profiles.live]\nprotected = false\ndatabase = 'postgresql://db/shop'", {}, {}, None),
+        ("protected = true\n[profiles.dev]\nprotected = false", {}, {"profile": "dev"}, None),
+    ],
+)
+def test_what_is_protected(
+    here: Path, text: str, around: dict[str, str], options: dict[str, Any], place: str | None
+) -> None:
+    """The place that says so is named, and so is what would have to be set to be sure."""
+    (here / "dbmigrate.toml").write_text(text)
+
+    found = config.read({**options, "database": "postgresql://db/shop"}, around)
+    protector = found.protector(found.url)
+
+    assert (protector is None) == (place is None)
+    assert place is None or place in str(protector)
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_settings_file_is_not_passed_over(here: Path, kind: str) -> None:
+    """One that cannot be read may protect something."""
+    path = here / "dbmigrate.toml"
+    if kind == "link":
+        path.symlink_to("nowhere.toml")
+    else:
+        path.mkdir()
+
+    with pytest.raises(ConfigurationError, match=r"dbmigrate\.toml: cannot be read"):
+        config.read({}, {})
+
+
+def test_a_file_of_variables_that_cannot_be_read(shop: Program) -> None:
+    """It says which, without a traceback."""
+    (shop.folder / "prod.env").write_bytes(b"NAME=\xff\n")
+
+    done = shop("config", "--env-file", "prod.env")
+
+    assert (done.returncode, "prod.env: cannot be read" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
 
 
 def test_a_file_of_variables(shop: Program) -> None:
@@ -343,3 +506,19 @@ def test_validate_needs_no_database(dialect: str, shop: Program) -> None:
     assert "Say --dialect NAME" in shop("validate").stderr
     assert "does not know" in shop("validate", "--dialect", "oracle").stderr
     assert shop("validate", "--database", f"{dialect}:///x").returncode == 0
+
+
+def test_validate_wants_the_kind_of_a_database_only(shop: Program) -> None:
+    """So it works where the variables of a profile are not set; what is no name of a dialect is refused."""
+    (shop.folder / "dbmigrate.toml").write_text(
+        'source = "db"\n[profiles.live]\ndatabase = "postgresql+psycopg://u:${PW}@${HOST}:${PORT}/d"\n'
+        '[profiles.whole]\ndatabase = "${URL}"\n'
+    )
+
+    assert shop("validate", "--profile", "live").returncode == 0
+    done = shop("validate", "--profile", "whole")
+    assert (done.returncode, "[profiles.whole]: database wants URL" in done.stderr) == (2, True)
+    for name in ("sqlite:///x.db?", "postgresql+psycopg", "Sqlite", "a b", "sqlite\n", "://"):
+        done = shop("validate", "--dialect", name)
+        assert (done.returncode, "--dialect: a dialect is one word" in done.stderr) == (2, True), name
+        assert "Traceback" not in done.stderr

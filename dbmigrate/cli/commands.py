@@ -2,101 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Connection
 
 from dbmigrate.cli import config
-from dbmigrate.cli.output import Answer, Output, duration, moment, table
+from dbmigrate.cli.call import Call
+from dbmigrate.cli.output import Answer, cell, duration, moment, next_of, table
 from dbmigrate.connect import without_secrets
 from dbmigrate.errors import ConfigurationError, MigrationError, counted
-from dbmigrate.migrator import Migrator
-from dbmigrate.model import Event, Report, Status, Step, StepFinished, StepStarted
+from dbmigrate.model import Report, Status
 
 NOT_CURRENT = 3
 
 
-class Interrupted(MigrationError):
-    """A signal ended the command."""
-
-
-class Call:
-    """One command: its options, and what it works with, made when it is needed."""
-
-    def __init__(self, options: argparse.Namespace, output: Output, factory: Callable[[], Migrator] | None) -> None:
-        self.options, self.output, self.factory = options, output, factory
-        self._running: Step | None = None
-        self._ended = 0
-
-    def answer(self) -> Answer:
-        """Run the command."""
-        return _COMMANDS[self.options.command](self)
-
-    @cached_property
-    def settings(self) -> config.Settings:
-        """What options, environment and file say."""
-        settings = config.read(vars(self.options), os.environ)
-        for warning in settings.warnings:
-            self.output.warn(warning)
-        return settings
-
-    @cached_property
-    def migrator(self) -> Migrator:
-        """The Migrator of the application, or of the settings, with the options of this call."""
-        if self.factory is None:
-            return self.attended(self.settings.migrator())
-        try:
-            migrator = self.factory()
-        except MigrationError:
-            raise
-        except Exception as error:
-            self.output.traceback(error)
-            reason = f"the application cannot say what to migrate: {type(error).__name__}: {error}. Nothing was run"
-            raise ConfigurationError(reason) from error
-        return self.attended(replace(migrator, **config.run_settings(vars(self.options))))
-
-    def attended(self, migrator: Migrator) -> Migrator:
-        """Return a Migrator whose events are shown."""
-        listener = migrator.on_event
-
-        def on_event(event: Event) -> None:
-            if listener is not None:
-                listener(event)
-            if isinstance(event, StepStarted):
-                self._running = event.step
-            elif isinstance(event, StepFinished):
-                self._running, self._ended = None, self._ended + 1
-            self.output.event(event)
-
-        return replace(migrator, on_event=on_event)
-
-    @property
-    def url(self) -> URL:
-        """The URL of the database."""
-        return self.settings.url if self.factory is None else self.migrator.url
-
-    def left(self, number: int) -> str:
-        """Say what a run that was interrupted leaves in the database."""
-        import signal  # noqa: PLC0415 - only here
-
-        said = f"interrupted by {signal.Signals(number).name}; {counted(self._ended, 'step')} of this call committed"
-        step = self._running
-        if step is None:
-            return said
-        try:
-            entries = replace(self.migrator, acquire_timeout=1.0).status().entries
-            state = next(e.state for e in entries if e.version == step.migration.version)
-        except (MigrationError, KeyboardInterrupt, StopIteration):
-            return f"{said}; {step} was running: see {self.output.prog} status"
-        before = "pending" if step.direction == "up" else "applied"
-        if state == "unfinished":
-            return f"{said}; {step} is unfinished: see {self.output.prog} status"
-        return f"{said}; {step} was {'rolled back: nothing of it is left' if state == before else 'committed too'}"
+def answer(call: Call) -> Answer:
+    """Run a command."""
+    return _COMMANDS[call.options.command](call)
 
 
 # -- looking
@@ -108,30 +34,37 @@ def status(call: Call) -> Answer:
 
 
 def _status(call: Call, found: Status, *, check: bool = False) -> Answer:
-    paint, rows = call.output.paint, list[Sequence[str]]()
+    output, rows = call.output, list[Sequence[str]]()
     for entry in found.entries:
         record = entry.record
         when, who = (moment(record.finished_at or record.started_at), record.applied_by or "") if record else ("", "")
         note = type(entry.finding).__name__ if entry.finding else ""
-        rows.append((paint(entry.state), f"{entry.version}_{entry.name}", when, who, paint(note)))
+        rows.append((entry.state, f"{entry.version}_{entry.name}", when, who, note))
+    findings = [(type(finding).__name__, output.said(str(finding))) for finding in found.findings]
     counts = [f"{len(found.applied)} applied", f"{len(found.pending)} pending"]
     if unfinished := len(found.entries) - len(found.applied) - len(found.pending):
         counts.append(f"{unfinished} unfinished")
-    lines = [*table(rows), *(f"{paint(type(f).__name__)}: {f}" for f in found.findings), ", ".join(counts)]
+    kinds = [kind for kind, _ in findings if kind != "Unfinished"]
+    counts += [f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds))]
+    lines = [
+        *table(rows, output.paint, (0, 4)),
+        *(f"{output.paint(kind)}: {said}" for kind, said in findings),
+        *next_of(found.findings, output.prog, "\n".join(said for _, said in findings)),
+        ", ".join(counts),
+    ]
     return Answer(lines, found.to_dict(), NOT_CURRENT if check and not found.is_current else 0)
 
 
 def plan(call: Call) -> Answer:
     """Show what upgrade would run."""
     found = call.migrator.plan(to=call.options.to)
-    lines = [f"would {'apply' if s.direction == 'up' else 'revert'} {s.migration}" for s in found.steps]
     result = found.to_dict()
+    code = NOT_CURRENT if call.options.check and found else 0
     if call.options.sql:
         result["sql"] = found.sql()
-        lines = [result["sql"].rstrip("\n")]
-    elif not lines:
-        lines = ["nothing to run"]
-    return Answer(lines, result, NOT_CURRENT if call.options.check and found else 0)
+        return Answer([result["sql"].rstrip("\n")], result, code, is_script=True)
+    steps = [(f"would {'apply' if s.direction == 'up' else 'revert'}", str(s.migration)) for s in found.steps]
+    return Answer([f"{does} {cell(what)}" for does, what in steps] or ["nothing to run"], result, code)
 
 
 def verify(call: Call) -> Answer:
@@ -160,7 +93,12 @@ def history(call: Call) -> Answer:
 
 def validate(call: Call) -> Answer:
     """Check the files of the source."""
-    found = (call.migrator if call.factory is not None else call.settings.validator()).validate()
+    if call.factory is None:
+        with config.checked():
+            migrator = call.settings.validator()
+    else:
+        migrator = call.migrator
+    found = migrator.validate()
     lines = [f"{counted(len(found), 'migration')}, nothing wrong with their files"]
     return Answer(lines, {"format": 1, "type": "Validation", "migrations": [m.to_dict() for m in found]})
 
@@ -233,18 +171,16 @@ def new(call: Call) -> Answer:
     from dbmigrate.cli import files  # noqa: PLC0415 - other commands do not need it
 
     options = call.options
-    source = call.settings.source if call.factory is None else call.migrator.source
     form = "directory" if options.directory else "single" if options.up_only else "python" if options.python else "pair"
-    template = call.settings.path("template") if call.factory is None and call.settings["template"] else None
+    source, template = call.source, None
+    if call.factory is None and call.settings["template"]:
+        template = call.settings.path("template")
     try:
         made = files.write(source, options.name, form, sequential=options.sequential, template=template)
-    except (
-        OSError,
-        UnicodeDecodeError,
-    ) as error:  # no right to write there, a template that is no text
+    except (OSError, ValueError) as error:  # no right to write there, a template or a path that is no text
         raise ConfigurationError(f"the migration cannot be written: {error}") from error
     result = {"format": 1, "type": "New", "version": made.version, "name": made.name, "paths": list(made.paths)}
-    return Answer(made.paths, result)
+    return Answer(list(map(cell, made.paths)), result)
 
 
 def database(call: Call) -> Answer:
@@ -252,25 +188,64 @@ def database(call: Call) -> Answer:
     from dbmigrate import database as databases  # noqa: PLC0415 - other commands do not need it
 
     action, url, options = call.options.action, call.url, call.options
+    if call.factory is not None and isinstance(call.migrator.database, Connection):
+        raise ConfigurationError("databases are not created or dropped over a Connection: give a Migrator of its URL")
     name = without_secrets(url)
     result: dict[str, Any] = {"format": 1, "type": "Database", "database": name, "dropped": False, "created": False}
-    lines = list[str]()
     if action in ("drop", "reset"):
-        if call.factory is None and (place := call.settings.protector(url)):
-            raise ConfigurationError(f"{name} is protected by {place}: not dropped")
-        if not options.yes and not call.output.asks(f"drop {name}, and everything in it?"):
-            raise MigrationError("not confirmed: nothing was dropped")
-        result["dropped"] = databases.drop(url, force=options.force)
-        lines.append(f"{'dropped' if result['dropped'] else 'there was no'} {name}")
-    if action != "drop":
-        result["created"] = databases.create(url)
-        lines.append(f"{'created' if result['created'] else 'there is already'} {name}")
-    for line in lines:
-        call.output.line(line)
-    if action not in ("setup", "reset"):
-        return Answer([], result)
-    report = _report(call, call.migrator.upgrade())
+        _refuse_protected(call, url, name)
+    if action in ("setup", "reset"):
+        _prepare(call, result)
+    if action in ("drop", "reset") and not options.yes:
+        otherwise = "nothing was dropped"
+        if not call.output.asks(f"drop {name}, and everything in it?", otherwise):
+            raise MigrationError(f"not confirmed: {otherwise}")
+    with _told(result):
+        if action in ("drop", "reset"):
+            result["dropped"] = None  # from here on it is not certain
+            result["dropped"] = databases.drop(url, force=options.force)
+            call.output.line(f"{'dropped' if result['dropped'] else 'there was no'} {name}")
+        if action != "drop":
+            result["created"] = None
+            result["created"] = databases.create(url)
+            call.output.line(f"{'created' if result['created'] else 'there is already'} {name}")
+        if action not in ("setup", "reset"):
+            return Answer([], result)
+        report = _report(call, call.migrator.upgrade())
     return replace(report, result={**result, "report": report.result})
+
+
+def _refuse_protected(call: Call, url: URL, name: str) -> None:
+    with config.checked():
+        place = call.settings.protector(url) if call.factory is None else None
+    if place:
+        raise ConfigurationError(f"{name} is protected by {place}: not dropped")
+
+
+def _prepare(call: Call, result: dict[str, Any]) -> None:
+    """Make sure that what is about to be created can be upgraded; nothing is dropped for scripts that cannot run."""
+    from dbmigrate.cli import files  # noqa: PLC0415 - other commands do not need it
+
+    migrator = call.migrator
+    if call.options.action == "setup" and (made := files.make_folder(migrator.source)):
+        result["folder"] = made
+        call.output.line(f"made the folder {made}")
+    migrator.validate()
+
+
+@contextmanager
+def _told(result: dict[str, Any]) -> Generator[None]:
+    """Have whatever ends the command say what had been done to the database before."""
+    try:
+        yield
+    except BaseException as error:
+        if done := " and ".join(word for word in ("dropped", "created") if result[word]):
+            error.add_note(f"the database was {done} before this")
+        if isinstance(error, KeyboardInterrupt):  # other errors say it themselves
+            for word in ("dropped", "created"):
+                if result[word] is None:
+                    error.add_note(f"whether the database was {word} is not certain")
+        raise
 
 
 def configuration(call: Call) -> Answer:
@@ -286,14 +261,13 @@ def completions(call: Call) -> Answer:
 
     if call.options.shell != "words":
         script = completion.script(call.options.shell, call.output.prog)
-        return Answer([script], {"format": 1, "type": "Completions", "script": script})
+        return Answer([script], {"format": 1, "type": "Completions", "script": script}, is_script=True)
 
     def versions() -> list[str]:
-        source = call.settings.source if call.factory is None else call.migrator.source
-        return [migration.version for migration in source.load()]
+        return [migration.version for migration in call.source.load()]
 
     line, prog = os.environ.get("COMP_LINE", ""), call.output.prog
-    return Answer(completion.words(prog, line, versions, configured=call.factory is None))
+    return Answer(completion.words(prog, line, versions, configured=call.factory is None), is_script=True)
 
 
 _COMMANDS: dict[str, Callable[[Call], Answer]] = {

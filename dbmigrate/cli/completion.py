@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from dbmigrate.cli.parser import Parser, make_parser
-from dbmigrate.errors import ConfigurationError, MigrationError
+from dbmigrate.errors import ConfigurationError
 
 # bash calls such a program with the line in COMP_LINE; zsh can do as bash does; fish is told to.
 _SCRIPTS = {
@@ -33,7 +33,10 @@ def script(shell: str, prog: str) -> str:
 def words(prog: str, line: str, versions: Callable[[], Iterable[str]], *, configured: bool) -> list[str]:
     """Return what may stand at the end of a command line that is being typed."""
     command = make_parser(prog, configured=configured)
-    *before, last = line.split()[1:] + ([""] if line[-1:].isspace() else [])
+    typed = line.split() + ([""] if line[-1:].isspace() else [])
+    if not line.split() or len(typed) == 1:  # asked by hand, or behind the program's own name
+        return []
+    _, *before, last = typed
     asked: argparse.Action | None = None
     places = 0
     for word in before:
@@ -53,7 +56,7 @@ def words(prog: str, line: str, versions: Callable[[], Iterable[str]], *, config
     elif (asked is not None and asked.metavar == "VERSION") or (
         asked is None and place and not places and last[:1] != "-"
     ):
-        with suppress(MigrationError):  # a key was pressed, and there is no place for a message
+        with suppress(Exception):  # a key was pressed, and there is no place for a message
             known = versions()
     elif asked is None:
         known = _options(command) if last.startswith("-") else command.below

@@ -5,18 +5,21 @@ Law of this file: what is not understood is an error that names its place; nothi
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from dbmigrate.arguments import read_database
+from dbmigrate.cli.lookup import FILE, find, is_table
 from dbmigrate.connect import without_secrets
 from dbmigrate.dialects import dialect_for
 from dbmigrate.errors import ConfigurationError
@@ -25,9 +28,9 @@ from dbmigrate.migrator import Migrator
 from dbmigrate.model import Ahead, Edited, Finding, Missing, OutOfOrder
 from dbmigrate.source import FilesystemSource, PackageSource, Source
 
-_FILE, _PYPROJECT = "dbmigrate.toml", "pyproject.toml"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_PASSWORD = re.compile(r"://[^:/@]*:([^@]+)@|[?&][^=]*(pass|pwd|secret|token)[^=]*=[^&]", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^:/@]*:([^@]+)@|[?&](?!passfile=)[^=]*(pass|pwd|secret|token)[^=]*=[^&]", re.IGNORECASE)
+_DIALECT = re.compile(r"([a-z]+)(?:\+\w+)?://")
 _FINDINGS: dict[str, type[Finding]] = {kind.__name__: kind for kind in (Ahead, Edited, Missing, OutOfOrder)}
 _RUN = ("transaction", "acquire_timeout", "lock_timeout", "statement_timeout")
 _DEFAULTS: dict[str, object] = {
@@ -73,8 +76,8 @@ class Settings:
     known: Mapping[str, Setting]
     environment: Mapping[str, str] = field(repr=False)
     warnings: tuple[str, ...] = ()
-    #: The databases that are not to be dropped, each with the place that says so.
-    protected: Mapping[str, Setting] = field(default_factory=dict[str, Setting])
+    #: The places that say that a database is not to be dropped, each with every one that may be meant.
+    protected: Mapping[str, tuple[Setting, ...]] = field(default_factory=dict[str, tuple[Setting, ...]], repr=False)
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - what TOML has
         setting = self.known[name]
@@ -95,29 +98,39 @@ class Settings:
                 "no database: give --database URL, set DATABASE_URL, or write database = in [tool.dbmigrate] of "
                 "pyproject.toml"
             )
-        url = _url(self["database"])
-        folder = self.known["database"].folder
-        return dialect_for(url).beside(url, folder) if folder is not None else url
+        setting, text = self.known["database"], self["database"]
+        try:
+            url = _url(text)
+            dialect = dialect_for(url)
+            return url if setting.folder is None else dialect.beside(url, setting.folder)
+        except ConfigurationError as error:
+            place = setting.origin if setting.folder is None else f"{setting.origin}: database"
+            raise ConfigurationError(f"{place}: {error}") from error
 
     def protector(self, url: URL) -> str | None:
-        """Return the place that says that this database is protected, also if it was reached another way; or None."""
+        """Return the place that says that this database is protected, also if it was reached another way; or None.
+
+        A URL that cannot be read, or wants a variable that is not set, protects all that it may be.
+        """
+        from dbmigrate.cli import protection  # noqa: PLC0415 - only where a database is dropped
+
         if self["protected"]:
             return self.known["protected"].origin
-        for origin, setting in self.protected.items():
-            filled = _VARIABLE.sub(lambda found: self.environment.get(found[1]) or "x", setting.value)
-            with suppress(ConfigurationError):  # it cannot be this one then
-                other = _url(filled)
-                if setting.folder is not None:
+        for origin, settings in self.protected.items():
+            for setting in settings:
+                other = protection.lenient(setting.value, self.environment)
+                if setting.folder is not None and protection.is_known(other):
                     other = dialect_for(other).beside(other, setting.folder)
-                if _is_same(url, other):
-                    return origin
+                if protection.may_be_same(url, other):
+                    missing = _missing(setting.value, self.environment)
+                    return f"{origin}{f', as far as can be told without {missing}' if missing else ''}"
         return None
 
     @property
     def source(self) -> Source:
         """What the migrations come from."""
         where = self["source"]
-        if _is_table(where):
+        if is_table(where):
             if set(where) - {"path"} != {"package"} or not all(isinstance(value, str) for value in where.values()):
                 raise ConfigurationError(f"{self.known['source'].origin}: source is {_KINDS['source'][1]}")
             return PackageSource(where["package"], where.get("path", "migrations"), layout=self["layout"])
@@ -134,10 +147,17 @@ class Settings:
 
     def validator(self) -> Migrator:
         """Return a Migrator for the dialect that is named, or for that of the database; neither has to be there."""
-        if self["dialect"] is not None:
+        name, database = self.known["dialect"], self.known["database"]
+        if name.value is not None:
+            if not re.fullmatch(r"[a-z]+", self["dialect"]):
+                raise ConfigurationError(
+                    f"{name.origin}: a dialect is one word, such as postgresql; the rest is a URL's"
+                )
             return self.migrator(make_url(f"{self['dialect']}:///none"))
-        if self.known["database"].value is None:
+        if database.value is None:
             raise ConfigurationError("for which database are the scripts? Say --dialect NAME, or --database URL")
+        if (found := _DIALECT.match(database.value)) is not None:  # no more of it is wanted, and may not be known here
+            return self.migrator(make_url(f"{found[1]}:///none"))
         return self.migrator()
 
     def shown(self) -> list[dict[str, Any]]:
@@ -146,10 +166,10 @@ class Settings:
         for name, setting in self.known.items():
             try:
                 value, origin = self[name], setting.origin
+                if name == "database" and value is not None:
+                    value = without_secrets(self.url)
             except ConfigurationError as error:
                 value, origin = None, str(error)
-            if name == "database" and value is not None:
-                value = without_secrets(_url(value))
             rows.append({"name": name, "value": value, "origin": origin})
         return rows
 
@@ -186,64 +206,96 @@ def run_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def checked() -> Generator[None]:
+    """Let what settings, arguments and files make others raise come out as an error of configuration."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError, RecursionError, SQLAlchemyError) as error:
+        raise ConfigurationError(f"{type(error).__name__}: {error}. Nothing was run") from error
+
+
 def read(options: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
     """Return the settings of one command. Raises ConfigurationError, naming the place of what is wrong."""
+    for key in (*_DEFAULTS, "config", "profile", "env_file"):
+        if key in options:
+            _check(f"--{key.replace('_', '-')}", options[key])
     environment = _with_file(environment, options.get("env_file"))
-    path, table = _find(options.get("config"))
+    path, table = find(options.get("config"))
     profiles = table.pop("profiles", {})
-    if not _is_table(profiles) or not all(map(_is_table, profiles.values())):
+    if not is_table(profiles) or not all(map(is_table, profiles.values())):
         raise ConfigurationError(f"{path}: profiles are tables, as in [profiles.production]")
     name = options.get("profile") or environment.get("DBMIGRATE_PROFILE") or None
     if name is not None and name not in profiles:
         there = f"there are: {', '.join(profiles)}" if profiles else "there is none"
-        place = f"in {path}" if path else f"for there is no {_FILE}"
+        place = f"in {path}" if path else f"for there is no {FILE}"
         raise ConfigurationError(f"there is no profile {name!r} {place}{_near(name, profiles)}; {there}")
-    known = {key: Setting(value, "default") for key, value in _DEFAULTS.items()}
     folder = path and path.parent
-    known["source"] = Setting(_DEFAULTS["source"], "default", folder)  # beside the file, if there is one
-    known |= _from_file(table, f"{path}", folder)
+    top = _from_file(table, f"{path}", folder)
     of_profiles = {each: _from_file(profiles[each], f"{path} [profiles.{each}]", folder) for each in profiles}
+    known = {key: Setting(value, "default") for key, value in _DEFAULTS.items()}
+    known["source"] = Setting(_DEFAULTS["source"], "default", folder)  # beside the file, if there is one
+    known |= top
+    around = dict[str, Setting]()
     if url := environment.get("DATABASE_URL"):
-        known["database"] = Setting(url, "DATABASE_URL")
+        _check("DATABASE_URL", url)
+        around["database"] = Setting(url, "DATABASE_URL")
+    known |= around
     if name is not None:  # it was asked for, and DATABASE_URL may just be around
         known |= of_profiles[name]
     for key in _DEFAULTS:
         if (value := options.get(key)) is not None:
             known[key] = Setting(value, f"--{key.replace('_', '-')}")
-    database = known["database"]
-    warnings = list[str]()
-    if database.folder is not None and _PASSWORD.search(_VARIABLE.sub("", database.value)):
-        warnings.append(f"{database.origin}: there is a password in it: write ${{NAME}}, and set that where it runs")
-    protected = {
-        each["protected"].origin: each["database"]
-        for each in of_profiles.values()
-        if "database" in each and "protected" in each and each["protected"].value
-    }
-    return Settings(known, environment, tuple(warnings), protected)
+    warnings = [
+        f"{each['database'].origin}: there is a password in it: write ${{NAME}}, and set that where it runs"
+        for each in (top, *of_profiles.values())
+        if "database" in each and _PASSWORD.search(_VARIABLE.sub("", each["database"].value))
+    ]
+    return Settings(known, environment, tuple(warnings), _protected(top, around, of_profiles))
+
+
+def _protected(
+    top: Mapping[str, Setting], around: Mapping[str, Setting], of_profiles: Mapping[str, Mapping[str, Setting]]
+) -> dict[str, tuple[Setting, ...]]:
+    """Return the places that protect a database, whichever profile is chosen, with every one that may be meant."""
+    found = dict[str, tuple[Setting, ...]]()
+    base = top.get("protected")
+    if base is not None and base.value and "database" in top:
+        found[base.origin] = (top["database"],)
+    for profile in of_profiles.values():
+        own = profile.get("protected")
+        is_inherited = own is None and base is not None and base.value
+        if "database" in profile and (is_inherited or (own is not None and own.value)):
+            found[profile["database"].origin] = (profile["database"],)
+        elif own is not None and own.value:  # its database is what it gets where it is chosen
+            found[own.origin] = tuple(each["database"] for each in (top, around) if "database" in each)
+    return found
 
 
 def _from_file(values: Mapping[str, object], origin: str, folder: Path | None) -> dict[str, Setting]:
     for key, value in values.items():
         if key not in _DEFAULTS:
-            raise ConfigurationError(f"{origin}: there is no setting {key!r}{_near(key, _DEFAULTS)}")
+            known = (*_DEFAULTS, "profiles")
+            raise ConfigurationError(f"{origin}: there is no setting {key!r}{_near(key, known)}")
         kind, what = _KINDS.get(key, (str, "a text"))
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise ConfigurationError(f"{origin}: {key} is {what}, not {type(value).__name__}")
+        _check(f"{origin}: {key}", value)
     return {key: Setting(value, origin, folder) for key, value in values.items()}
 
 
-def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_same(one: URL, other: URL) -> bool:
-    """Tell whether two URLs lead to the same database, as far as their words tell; a port that is not said is any."""
-
-    def words(url: URL) -> tuple[object, ...]:
-        dialect = dialect_for(url)
-        return type(dialect), url.host or url.query.get("host") or url.query.get("unix_socket"), dialect.manage(url)[0]
-
-    return words(one) == words(other) and len({one.port, other.port} - {None}) <= 1
+def _check(place: str, value: object) -> None:
+    """Raise ConfigurationError for what no setting can be."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigurationError(f"{place} is a number of seconds, not {value}")
+    if is_table(value):
+        for inner in value.values():
+            _check(place, inner)
+    elif isinstance(value, str):
+        if not value:
+            raise ConfigurationError(f"{place} is empty: say which, or leave it out")
+        if "\0" in value or value.encode(errors="replace").decode() != value:
+            raise ConfigurationError(f"{place} has something in it that is no text: a NUL, or bytes that are not UTF-8")
 
 
 def _url(text: str) -> URL:
@@ -260,50 +312,11 @@ def _with_file(environment: Mapping[str, str], path: str | None) -> Mapping[str,
         raise ConfigurationError("--env-file needs the package python-dotenv: install it, or set variables") from error
     if not Path(path).is_file():
         raise ConfigurationError(f"there is no file {path}")
-    return {**{name: value or "" for name, value in dotenv_values(path).items()}, **environment}
-
-
-def _find(given: str | None) -> tuple[Path | None, dict[str, Any]]:
-    """Return the file with the settings, and what it says: the one that is named, or the nearest upwards."""
-    if given is not None:
-        path = Path(given)
-        table = _load(path)
-        if table is None:
-            raise ConfigurationError(f"{path}: there is no [tool.dbmigrate] in it")
-        return path, table
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        places = (folder / _FILE, folder / _PYPROJECT)
-        found = [(path, table) for path in places if path.is_file() and (table := _load(path)) is not None]
-        if len(found) > 1:
-            raise ConfigurationError(f"there are settings in {found[0][0]} and in {found[1][0]}: keep one of them")
-        if found:
-            path, table = found[0]
-            return (path.relative_to(here) if folder == here else path), table
-    return None, {}
-
-
-def _load(path: Path) -> dict[str, Any] | None:
-    """Return the settings in a file; None if it is a pyproject.toml without any."""
-    import tomllib  # noqa: PLC0415 - only where there is a file
-
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        found = dotenv_values(path)
+    except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error
-    if path.name == _PYPROJECT and "dbmigrate" not in text:
-        return None
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-    if path.name != _PYPROJECT:
-        return values
-    tools = values.get("tool")
-    table = tools.get("dbmigrate") if _is_table(tools) else None
-    if table is not None and not _is_table(table):
-        raise ConfigurationError(f"{path}: tool.dbmigrate is a table, as in [tool.dbmigrate]")
-    return table
+    return {**{name: value or "" for name, value in found.items()}, **environment}
 
 
 def _near(name: str, names: Iterable[str]) -> str:
@@ -314,15 +327,18 @@ def _near(name: str, names: Iterable[str]) -> str:
 
 def _filled(value: Any, environment: Mapping[str, str], place: str) -> Any:  # noqa: ANN401 - what TOML has
     """Return a value with what the environment has for each `${NAME}`."""
-    if _is_table(value):
+    if is_table(value):
         return {key: _filled(inner, environment, place) for key, inner in value.items()}
     if isinstance(value, list):
         return [_filled(inner, environment, place) for inner in value]  # pyright: ignore[reportUnknownVariableType]
     if not isinstance(value, str):
         return value
-    missing = [name for name in _VARIABLE.findall(value) if not environment.get(name)]
-    if missing:
-        raise ConfigurationError(f"{place} wants {', '.join(missing)}, which is not set or empty in the environment")
+    if missing := _missing(value, environment):
+        raise ConfigurationError(f"{place} wants {missing}, which is not set or empty in the environment")
     if "${" in _VARIABLE.sub("", value):
         raise ConfigurationError(f"{place}: ${{ is to be followed by the name of a variable and }}")
     return _VARIABLE.sub(lambda found: environment[found[1]], value)
+
+
+def _missing(value: str, environment: Mapping[str, str]) -> str:
+    return ", ".join(name for name in _VARIABLE.findall(value) if not environment.get(name))

@@ -25,17 +25,19 @@ _UP = "-- {name}: what this migration changes. Each statement ends with a semico
 _DOWN = "-- {name}: take back what the up script does. Without this file there is no way back.\n"
 _PYTHON = '''"""{name}."""
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 
 def upgrade(connection: Connection) -> None:
     """Runs inside the transaction of the step: do not commit or roll back."""
-    connection.execute(text("..."))
+    raise NotImplementedError("write this migration")
 
 
-def downgrade(connection: Connection) -> None:
-    """Takes it back. Without this function there is no way back."""
-    connection.execute(text("..."))
+# Without this function there is no way back:
+#
+# def downgrade(connection: Connection) -> None:
+#     """Takes it back."""
+#     connection.execute(text("..."))  # from sqlalchemy import text
 '''
 #: For each form: the files behind `<version>_<name>`, and what of a template they are made from.
 _FORMS: Final = {
@@ -134,6 +136,20 @@ def _texts(form: str, template: str | None) -> dict[str, str]:
     return {suffix: texts[name] for suffix, name in _FORMS[form].items()}
 
 
+def make_folder(source: Source) -> str | None:
+    """Make the folder of a source if it is a folder that is missing. Return its path, or None: there is nothing to do.
+
+    Raises ConfigurationError if it cannot be made.
+    """
+    if not isinstance(source, FilesystemSource) or os.path.lexists(source.path):
+        return None
+    try:
+        Path(source.path).mkdir(parents=True)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"the folder {source.path} cannot be made: {error}. Nothing was done") from error
+    return str(source.path)
+
+
 def _folder(source: Source) -> Path:
     """Return where the files of a source are."""
     if isinstance(source, FilesystemSource):
@@ -141,8 +157,14 @@ def _folder(source: Source) -> Path:
     if not isinstance(source, PackageSource):
         raise ConfigurationError(f"{type(source).__name__} is not a folder: write the migration there by hand")
     name = str(source.package)
-    spec = find_spec(name)
+    try:
+        spec = find_spec(name)
+    except Exception as error:  # the packages around it are imported, and raise anything
+        reason = f"the package {name!r} cannot be found: {type(error).__name__}: {error}. Nothing was written"
+        raise ConfigurationError(reason) from error
     places = [Path(place) for place in (spec.submodule_search_locations or ()) if Path(place).is_dir()] if spec else []
+    if spec is None:
+        raise ConfigurationError(f"there is no package {name!r}. Nothing was written")
     if len(places) != 1 or {"site-packages", "dist-packages"} & set(places[0].parts):
         raise ConfigurationError(
             f"the package {name} is installed, and its files are not those of the project: install it in editable mode "

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from dbmigrate.model import VERSION
@@ -33,8 +36,20 @@ class UsageError(Exception):
     """The words behind the program's name are not a command."""
 
 
+class Told(Exception):
+    """Help or version was asked for: this is what there is to say."""
+
+
+class _Version(argparse.Action):
+    """Says the version, by an error."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        """Raise Told."""
+        raise Told(f"dbmigrate {VERSION}\n")
+
+
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong by an error, so that it can be told in JSON too."""
+    """Says what there is to say by errors: one place prints, in words or in JSON, also where the disk is full."""
 
     def __init__(self, **more: Any) -> None:  # noqa: ANN401 - as argparse has them
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **more)
@@ -44,6 +59,24 @@ class Parser(argparse.ArgumentParser):
     def actions(self) -> list[argparse.Action]:
         """Return options and places."""
         return self._actions
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """Return what the words say. Raises UsageError, of the command that they name, and Told."""
+        options, rest = self.parse_known_args(words)
+        if options.command == "completions" and options.shell != "words":  # which takes whatever is typed
+            rest = [word for word in options.line if word != "--json"]
+            options.json = "--json" in options.line or getattr(options, "json", False)
+        if rest:
+            named = self
+            for place in ("command", "action"):
+                named = named.below.get(getattr(options, place, ""), named)
+            named.error(f"unrecognized arguments: {' '.join(rest)}")
+        return options
+
+    def print_help(self, file: object = None) -> NoReturn:
+        """Raise Told."""
+        del file
+        raise Told(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError; with what was meant, if a command is only misspelt."""
@@ -71,7 +104,15 @@ class _Commands:
         return found
 
 
-def make_parser(prog: str | None, *, configured: bool) -> Parser:
+def called() -> str:
+    """Return what a person types to start this program: its file, or `python -m` and its module."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is None or spec.name == "__main__":  # a file, a folder or an archive
+        return Path(sys.argv[0]).name
+    return f"python -m {spec.name.removesuffix('.__main__')}"
+
+
+def make_parser(prog: str, *, configured: bool) -> Parser:
     """Return the parser; `configured`: the Migrator comes from settings, not from an application."""
     common = Parser(add_help=False)
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on stdout")
@@ -85,7 +126,7 @@ def make_parser(prog: str | None, *, configured: bool) -> Parser:
         description="Keep a database schema under version control.",
         epilog=f"{_EXIT_CODES}\n\n{_SETTINGS}" if configured else _EXIT_CODES,
     )
-    parser.add_argument("--version", action="version", version=f"dbmigrate {VERSION}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     commands = _Commands(parser, "commands", "command")
     _add_new(commands.add("new", "write the files of the next migration", common), configured=configured)
     _add_looking(commands, running)
@@ -148,12 +189,9 @@ def _add_recording(commands: _Commands, running: Parser) -> None:
     baseline = commands.add("baseline", "record everything up to a version as applied; run nothing", running)
     accept = commands.add("accept", "record that an edited script is right as it is now", running)
     resolve = commands.add("resolve", "say what is true of a step that began and did not end", running)
-    resolve.add_argument(
-        "--applied",
-        action=argparse.BooleanOptionalAction,
-        required=True,
-        help="whether it is applied now, or took effect",
-    )
+    said = resolve.add_mutually_exclusive_group(required=True)
+    said.add_argument("--applied", action="store_true", default=None, help="it is applied now, or took effect")
+    said.add_argument("--no-applied", action="store_false", dest="applied", default=None, help="nothing of it is there")
     resolve.add_argument(
         "--statement", type=int, metavar="N", help="of the one that is in doubt, not of the whole step"
     )
