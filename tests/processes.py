@@ -163,13 +163,21 @@ def _interruptible(answers: Any, url: str, source: Any) -> None:
 
 
 class Command(ForkServerProcess):
-    """`python -m dbmigrate` in a folder, in a session of its own; `files` are its stdin, stdout and stderr.
+    """`python -m dbmigrate`, or a script, in a folder, in a session of its own; `files`: stdin, stdout and stderr.
 
     It differs from one that is executed in what is loaded already, which is most of the time that one takes.
     """
 
-    def __init__(self, words: Sequence[str], folder: Path, variables: Mapping[str, str], files: Sequence[int]) -> None:
-        super().__init__(target=_command, args=(words, str(folder), dict(variables), [DupFd(file) for file in files]))
+    def __init__(
+        self,
+        words: Sequence[str],
+        folder: Path,
+        variables: Mapping[str, str],
+        files: Sequence[int],
+        script: str | None = None,
+    ) -> None:
+        owned = [DupFd(file) for file in files]
+        super().__init__(target=_command, args=(words, str(folder), dict(variables), owned, script))
         self.start()
 
     def wait(self, timeout: float) -> int:
@@ -179,14 +187,16 @@ class Command(ForkServerProcess):
         return self.exitcode
 
 
-def _command(words: Sequence[str], folder: str, variables: Mapping[str, str], files: Sequence[Any]) -> None:
+def _command(
+    words: Sequence[str], folder: str, variables: Mapping[str, str], files: Sequence[Any], script: str | None
+) -> None:
     os.setsid()
     os.chdir(folder)
     for number, file in enumerate(files):
         os.dup2(file.detach(), number)
     os.environ.clear()
     os.environ.update(variables)
-    sys.argv = ["dbmigrate", *words]
+    sys.argv = [script or "dbmigrate", *words]
     sys.path.insert(0, folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with (
@@ -194,7 +204,10 @@ def _command(words: Sequence[str], folder: str, variables: Mapping[str, str], fi
         open(1, "w", closefd=False, encoding="utf-8") as sys.stdout,
         open(2, "w", closefd=False, encoding="utf-8", errors="backslashreplace", buffering=1) as sys.stderr,
     ):
-        runpy.run_module("dbmigrate", run_name="__main__")
+        if script is None:
+            runpy.run_module("dbmigrate", run_name="__main__")
+        else:
+            runpy.run_path(script, run_name="__main__")
 
 
 @contextmanager

@@ -77,11 +77,12 @@ def _impatience(process: Command | subprocess.Popen[bytes]) -> Generator[None]:
 
 @dataclass(frozen=True)
 class Program:
-    """A program in a folder, with variables of its own: a command, or else `python -m dbmigrate`, which is forked."""
+    """A program in a folder, with variables of its own: a command; or a script, or `python -m dbmigrate`, forked."""
 
     folder: Path
     command: tuple[StrPath, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    script: str | None = None
 
     def __call__(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run it over pipes."""
@@ -112,7 +113,7 @@ class Program:
     ) -> Command | subprocess.Popen[bytes]:
         full = environment({**self.variables, **variables})
         if not self.command:
-            return Command(words, self.folder, full, files)
+            return Command(words, self.folder, full, files, self.script)
         stdin, stdout, stderr = files
         # A suite that runs in the background is deaf to Ctrl-C, and so would be what it starts.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -181,10 +181,10 @@ def call(barrier: Any, answers: Any, name: str, url: str) -> None:
         answers.put(traceback.format_exc())
 
 
-def at_once(target: Callable[..., None], *arguments: str) -> list[Any]:
-    """Let 8 processes begin at the same instant, and return what they answer."""
-    barrier, answers = _CONTEXT.Barrier(8), _CONTEXT.Queue()
-    runners = [_CONTEXT.Process(target=target, args=(barrier, answers, *arguments)) for _ in range(8)]
+def at_once(target: Callable[..., None], *arguments: str, count: int = 8) -> list[Any]:
+    """Let processes begin at the same instant, and return what they answer."""
+    barrier, answers = _CONTEXT.Barrier(count), _CONTEXT.Queue()
+    runners = [_CONTEXT.Process(target=target, args=(barrier, answers, *arguments)) for _ in range(count)]
     for runner in runners:
         runner.start()
     try:
@@ -197,12 +197,13 @@ def at_once(target: Callable[..., None], *arguments: str) -> list[Any]:
 
 @pytest.mark.parametrize("call_name", ["create", "drop"])
 def test_eight_processes_at_once(database: Database, url: URL, call_name: str) -> None:
-    """One of them does it, and nobody fails."""
+    """One of them does it, and nobody fails; with other drivers than the default fewer, for the database decides."""
+    count = 8 if database.is_default else 3
     if call_name == "drop":
         managed.create(url)
-    found = at_once(call, call_name, url.render_as_string(hide_password=False))
+    found = at_once(call, call_name, url.render_as_string(hide_password=False), count=count)
 
-    assert sorted(found, key=str) == [False] * 7 + [True]
+    assert sorted(found, key=str) == [False] * (count - 1) + [True]
     assert is_there(database, url) == (call_name == "create")
 
 
