@@ -313,7 +313,10 @@ def _next(error: Exception, prog: str) -> list[str]:
 def _about(finding: Finding, prog: str) -> list[str]:
     version = finding.version
     if isinstance(finding, Edited):
-        return [f'{prog} accept {version} --reason "...", if the script is right as it is now']
+        return [
+            f"{prog} redo, while it is the newest and has not left your machine",
+            f'{prog} accept {version} --reason "...", if the script is right as it is now',
+        ]
     if not isinstance(finding, Unfinished):
         return []
     if not finding.in_doubt or (finding.is_judged and not finding.seen):
