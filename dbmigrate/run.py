@@ -262,7 +262,8 @@ def statements_of(step: Step, grammar: Grammar) -> Iterator[Statement]:
         raise SourceError([Problem(step.body.origin, None, CHANGED)])
     if isinstance(step.body, PythonBody):  # one statement, as far as we are concerned
         return iter([Statement(text or step.body.origin, 1, 0, 1, 1, ())])
-    return (s for s in statements(text, grammar) if script.first <= s.ordinal <= script.last)
+    found = statements(text, grammar) if script.kept is None else script.kept
+    return (s for s in found if script.first <= s.ordinal <= script.last)
 
 
 def is_whole(script: Script, dialect: Dialect) -> bool:

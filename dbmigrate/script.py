@@ -19,6 +19,7 @@ CHANGED = "the file changed while it was in use: call again"
 
 _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*(?P<word>no-transaction)\s*\Z")
+_SHORT = 1024  # characters
 _WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME"}
 _SAVEPOINTS, _OURS = {"SAVEPOINT", "RELEASE", "ROLLBACK"}, "DBMIGRATE_"
 _SEVERAL = {"DROP", "TRUNCATE", "RENAME"}
@@ -96,6 +97,8 @@ class Script:
     #: The most that a statement may have done to the session.
     changes_session: Change | None = None
     problems: tuple[Problem, ...] = field(default=(), repr=False)
+    #: The statements of a short script, if they were to be kept, so that it need not be cut again.
+    kept: tuple[Statement, ...] | None = field(default=None, repr=False, compare=False)
 
     @property
     def count(self) -> int:
@@ -187,11 +190,13 @@ def inspect(
     origin: str,
     transaction: bool = True,
     ledger: str | None = None,
+    keep: bool = False,
 ) -> Script:
     """Look at a whole script before any of it runs, holding one statement at a time.
 
     `transaction` is what a file beside the script says (metadata.toml), `ledger` the name of the table that the script
-    must not write to. Nothing is raised: what is wrong with the script is in `problems`, each with its line.
+    must not write to; `keep`: remember the statements, if it is short. Nothing is raised: what is wrong with the script
+    is in `problems`, each with its line.
     """
     problems: list[Problem] = []
 
@@ -204,11 +209,14 @@ def inspect(
     marked: list[tuple[Statement, Traits]] = []
     atomic, last = True, 0
     changes: Change | None = None
+    kept = list[Statement]()
     outside: Statement | None = None
     looking: Statement | None = None
     try:
         for statement in statements(text, grammar, _read_along(tokens(text, grammar), digest.update, directives)):
             last = statement.ordinal
+            if keep and len(text) <= _SHORT:
+                kept.append(statement)
             traits = traits_of(statement)
             for reason in _refusals(statement, traits, ours):
                 wrong(statement.line, reason)
@@ -241,7 +249,7 @@ def inspect(
     off = switched or "foreign-keys=off" in words
     if off and no_transaction:
         wrong(None, "foreign-keys=off needs the transaction that no-transaction gives up: keep one of the two")
-    return Script(whole, mark, first, last, no_transaction, off, atomic, changes, tuple(problems))
+    return Script(whole, mark, first, last, no_transaction, off, atomic, changes, tuple(problems), tuple(kept) or None)
 
 
 def _refusals(statement: Statement, traits: Traits, ours: set[str]) -> Iterator[str]:

@@ -18,6 +18,8 @@ from dbmigrate.run import Run, is_whole, script_of
 from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.script import CHANGED, Problem, fingerprint, inspect
 
+#: So many short scripts are not cut again when they run; more would be memory that grows with their number.
+_KEPT = 1000
 #: Steps that were looked at, by version and direction.
 Known = dict[tuple[str, Direction], Step]
 
@@ -90,12 +92,12 @@ def checked(
     """Return the steps with what is known of their scripts; `known` remembers those that were looked at.
 
     Raises SourceError with everything that is wrong with any of them, and ConfigurationError if they are to run in
-    `one` transaction and cannot. No text is kept.
+    `one` transaction and cannot. No text is kept, but of a number of short scripts.
     """
     steps = tuple(steps)
     for step in steps:
         if (step.migration.version, step.direction) not in known:
-            known[step.migration.version, step.direction] = _look_at(step, dialect, ledger)
+            known[step.migration.version, step.direction] = _look_at(step, dialect, ledger, keep=len(known) < _KEPT)
     ready = tuple(known[step.migration.version, step.direction] for step in steps)
     if problems := [problem for step in ready for problem in script_of(step).problems]:
         raise SourceError(problems)
@@ -126,14 +128,20 @@ def _leaking(steps: Iterable[Step]) -> list[str]:
     return [str(step) for step in steps if script_of(step).changes_session in ("set", "lost")]
 
 
-def _look_at(step: Step, dialect: Dialect, ledger: TableLedger | PlainLedger | None) -> Step:
+def _look_at(step: Step, dialect: Dialect, ledger: TableLedger | PlainLedger | None, *, keep: bool) -> Step:
     body = step.body
     if isinstance(body, PythonBody):
         script = body.look()
     else:
-        text, wanted = body.read(), body.transaction
-        ours = ledger.table if isinstance(ledger, TableLedger) else None
-        script = inspect(text, dialect.grammar, dialect.traits, origin=body.origin, transaction=wanted, ledger=ours)
+        script = inspect(
+            body.read(),
+            dialect.grammar,
+            dialect.traits,
+            origin=body.origin,
+            transaction=body.transaction,
+            ledger=ledger.table if isinstance(ledger, TableLedger) else None,
+            keep=keep,
+        )
     transactional, down, reason = is_whole(script, dialect), step.migration.down, None
     if step.direction == "up" and body.checksum not in (None, script.checksum):
         reason = CHANGED
