@@ -194,7 +194,7 @@ def session(run: Run, *, create: bool = True) -> Generator[None]:
             if home not in (None, run.ledger.schema):
                 raise ConfigurationError(
                     f"a hook of this Engine names the schema {home} for one transaction only, and {run.ledger.schema} "
-                    "would be migrated: let it set that for the session, not with SET LOCAL. {run.done}"
+                    f"would be migrated: let it set that for the session, not with SET LOCAL. {run.done}"
                 )
         run.session, run.applied_by = dialect.session_id(connection), run.applied_by or _who()
         key = dialect.lock_key(run.ledger.schema, run.ledger.table)

@@ -157,7 +157,8 @@ class _Journal(Tracker):
             raise HistoryError([finding], f"{where}: the statement in doubt was edited since: restore it")
         self.close()
         verdict, before, now = self.judge(statement, doubt.catalogue)
-        removed = run.dialect.leftovers(before, now)
+        effect = run.dialect.effect(statement)
+        removed = () if effect is None else run.dialect.leftovers(effect, before, now)
         for sql in removed:
             send(run.connection, sql)
         if removed:
@@ -217,9 +218,10 @@ class _Journal(Tracker):
             catalogue = next((e.catalogue for e in self.entries[::-1] if e.ordinal == statement.ordinal), None)
             if traits.partial and not refused and catalogue is not None:
                 _, before, now = self.judge(statement, catalogue)
-                effect, removing = run.dialect.effect(statement), run.dialect.leftovers(before, now)
-                refused = before == now and effect is not None and effect.places != ()
-                text += "".join(f"; resume() begins with {sql}" for sql in removing)
+                if (effect := run.dialect.effect(statement)) is not None:
+                    refused = before == now and effect.places != ()
+                    removing = run.dialect.leftovers(effect, before, now)
+                    text += "".join(f"; resume() begins with {sql}" for sql in removing)
             self.add(statement, "failed" if refused or not traits.partial else "started", text, catalogue)
         # what a rollback took away
         written = {entry.entry for entry in run.ledger.journal(run.connection, self.record.seq) or ()}

@@ -149,8 +149,6 @@ def _look_at(step: Step, dialect: Dialect, ledger: TableLedger | PlainLedger | N
         reason = "there is no statement in it: write one, or delete the file"
     elif dialect.waits and script.foreign_keys_off and not dialect.switches_foreign_keys:
         reason = "foreign-keys=off is for SQLite: leave it out"
-    elif dialect.waits and not transactional and not dialect.non_transactional_steps:
-        reason = "no-transaction is not supported on this database yet: leave the directive out"
     more = [] if reason is None else [Problem(body.origin, None, reason)]
     if step.direction == "up" and down is not None:  # recorded with the step, so it must be text; cut when it is to run
         more += unreadable(down)

@@ -394,3 +394,30 @@ def test_an_index_in_doubt_is_settled(postgresql: Database, when: str) -> None:
     assert _ran(_migrator(postgresql, _UNIQUE).resume()) == ["1_x up"]
 
     assert postgresql.query("SELECT count(*) FROM pg_indexes WHERE tablename = 'a'") == [(1,)]
+
+
+def test_the_index_of_somebody_else_is_not_dropped(postgresql: Database) -> None:
+    """One that is invalid may be in the making: only the very name of the statement is taken for its own."""
+    postgresql.execute("CREATE TABLE a (x INT)")
+    _interrupt(postgresql, [_UNIQUE], "CREATE UNIQUE")
+    postgresql.execute("INSERT INTO a VALUES (1), (1)")
+    with pytest.raises(Exception, match="duplicated"):
+        postgresql.execute("CREATE UNIQUE INDEX CONCURRENTLY other ON a (x)")
+
+    with pytest.raises(HistoryError, match=r'invalid index "other": absent before, .* now'):
+        _migrator(postgresql, _UNIQUE).resume()
+
+    assert _invalid(postgresql) == [("other",)]
+
+
+def test_an_invalid_index_without_a_name_is_asked(postgresql: Database) -> None:
+    """Nobody knows whose it is, and it does not count as built."""
+    postgresql.execute("CREATE TABLE a (x INT)", "INSERT INTO a VALUES (1), (1)")
+    unnamed = _UNIQUE.replace(" once", "")
+    with pytest.raises(MigrationFailed):
+        _migrator(postgresql, unnamed).upgrade()
+
+    with pytest.raises(HistoryError, match='invalid index "a_x_idx": absent before'):
+        _migrator(postgresql, unnamed).resume()
+
+    assert _invalid(postgresql) == [("a_x_idx",)]

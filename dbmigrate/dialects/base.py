@@ -86,8 +86,6 @@ class Dialect:
     grammar: Grammar = Grammar(strings=(STANDARD,), names=(DOUBLE,))
     #: CREATE and ALTER roll back with the transaction around them.
     transactional_ddl = True
-    #: Steps outside a transaction can be run.
-    non_transactional_steps = True
     #: BEGIN alone keeps other migrators out; then there is no lock besides it.
     begin_is_the_lock = False
     #: Whoever finds another migrator at work waits. False: the connection is the caller's (see borrowed.py).
@@ -327,7 +325,7 @@ class Dialect:
         """Return what the catalogue says of what an effect is about. None: this user may not see it."""
         return {}
 
-    def leftovers(self, before: Seen, now: Seen) -> Sequence[str]:  # noqa: ARG002
+    def leftovers(self, effect: Effect, before: Seen, now: Seen) -> Sequence[str]:  # noqa: ARG002
         """Return the statements that remove what a statement left behind when it did not come to its end."""
         return ()
 

@@ -59,6 +59,8 @@ _LONGEST = 63  # bytes of a name; the server cuts the rest off, and means anothe
 _REFUSALS = {"0A", "22", "25", "28", "42", "55"}
 _LOCK_SQL = "(('x' || '{key}')::bit(64)::bigint)"
 
+#: What REINDEX CONCURRENTLY calls the indexes that it works with.
+_COPY = re.compile(r'_cc(?:new|old)\d*"\Z')
 #: What the catalogue says of a relation; the first column is the name of an index, or NULL for what was asked about.
 _LOOK = {
     "indexes": f"""
@@ -312,18 +314,28 @@ class PostgreSQL(Dialect):
         for place in effect.places:
             kind, _, name = place.partition(" ")
             for what, value in connection.execute(text(_LOOK[kind]), {"name": name}):
-                found[place if what is None else f"index {what}"] = str(value)
+                # what cannot be used is no index yet, to whoever looks for one
+                kind = "invalid index" if INVALID in str(value) else "index"
+                found[place if what is None else f"{kind} {what}"] = str(value)
         return found
 
-    def leftovers(self, before: Seen, now: Seen) -> Sequence[str]:
-        """Drop indexes that CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY made and did not complete."""
-        names = (text.partition(INVALID)[2] for thing, text in now.items() if thing not in before)
-        return [f"DROP INDEX CONCURRENTLY {name}" for name in names if name]
+    def leftovers(self, effect: Effect, before: Seen, now: Seen) -> Sequence[str]:
+        """Drop what CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY made and did not complete, by its very name.
+
+        Another one that is invalid may be somebody else's, who is building it just now.
+        """
+        found = (thing for thing in now.keys() - before.keys() if thing.startswith("invalid "))
+        ours = (
+            t for t in found if t.removeprefix("invalid ") in effect.appears or (effect.repeatable and _COPY.search(t))
+        )
+        return [f"DROP INDEX CONCURRENTLY {now[thing].partition(INVALID)[2]}" for thing in ours]
 
     def objection(self, effect: Effect, seen: Seen) -> str | None:
         """Object to IF NOT EXISTS where there is an index of that name, and it is of no use."""
-        broken = [text.partition(INVALID)[2] for thing, text in seen.items() if thing in effect.appears]
-        if not effect.optional or not any(broken):
+        broken = [
+            seen[f"invalid {thing}"].partition(INVALID)[2] for thing in effect.appears if f"invalid {thing}" in seen
+        ]
+        if not effect.optional or not broken:
             return None
         return (
             f"the index {broken[0]} is there and INVALID, left by a CREATE INDEX CONCURRENTLY that failed, and IF NOT "
