@@ -26,6 +26,7 @@ import sqlalchemy
 from sqlalchemy.pool import QueuePool
 
 from tests import servers
+from tests.faults import tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +71,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail if a database server, a driver or a tool is missing, instead of skipping its tests",
     )
+    group.addoption(
+        "--write-faults",
+        action="store_true",
+        help="put the table of the faults that this run injects into the README",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,6 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "every_driver: run with every driver of a database, not only with the default one"
     )
     config.addinivalue_line("markers", "default_driver: nevertheless only with the default one")
+    config.addinivalue_line("markers", "fault(name, kind=None): the fault that the test injects; see faults/tally.py")
+    config.pluginmanager.register(tally.Tally(), "dbmigrate-tally")
     config.addinivalue_line("markers", "kinds(*kinds): the kinds of database that the fixture `database` is to be of")
 
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from tests.conftest import Database
     from tests.faults.proxy import When
 
-pytestmark = [pytest.mark.every_driver, pytest.mark.kinds("postgresql", "mariadb")]
+pytestmark = [
+    pytest.mark.every_driver,
+    pytest.mark.kinds("postgresql", "mariadb"),
+    pytest.mark.fault("the connection is lost at COMMIT, before or behind it"),
+]
 
 #: Rows, in which a second run would show; DDL is no transaction on MariaDB.
 SOURCE = MemorySource(
@@ -106,6 +110,7 @@ def test_a_server_that_does_not_come_back(database: Database, when: When) -> Non
     assert _rows(database) == [1, 2, 3]
 
 
+@pytest.mark.fault("the connection is lost while the ledger is created")
 def test_the_ledger_itself(database: Database) -> None:
     """Lost while it is being created: an error, and a blind restart does it."""
     database.execute("CREATE TABLE seen (k INTEGER)")
