@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import re
 import socket
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
+from typing import Any, cast
 from urllib.parse import quote, quote_plus
 
 from sqlalchemy import create_engine
@@ -18,7 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, MissingGreenlet, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from dbmigrate.dialects import Dialect, is_async
+from dbmigrate.dialects import COCKROACHDB, Dialect, is_async
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, LedgerConflict, MigrationError
 from dbmigrate.run import PATIENCE, Run, wait_for, writing
@@ -110,6 +112,8 @@ def unreachable(error: Exception, url: URL, dialect: Dialect) -> str:
     """Return where there is no connection to be had, and why. Takes the secrets of the URL out of the error."""
     hide_secrets(error, url)
     text = dialect.message(error) if isinstance(error, DBAPIError) else error
+    if "CockroachDB" in str(error):  # SQLAlchemy cannot read its version
+        return COCKROACHDB
     return f"cannot connect to {url.set(query={}).render_as_string()}: {text}"
 
 
@@ -174,7 +178,7 @@ def session(run: Run, *, create: bool = True) -> Generator[None]:
     MigrationInProgress when nobody made progress for `acquire_timeout` seconds.
     """
     connection, dialect, settings = run.connection, run.dialect, run.settings
-    limited, home = limits(run), None
+    home = None
     if not dialect.waits:
         wait_for(run, lambda: dialect.join(connection))
     else:
@@ -186,9 +190,13 @@ def session(run: Run, *, create: bool = True) -> Generator[None]:
     has_another = dialect.begin_is_the_lock and (run.outside or not run.ledger.transactional)
     beside = dialect.lock_beside(connection) if has_another else nullcontext(lambda: True)
     with dialect.session(connection, settings.acquire_timeout), beside as try_lock_beside:
+        run.dialect = dialect = dialect.behind(connection)
         dialect.check(connection)
-        for sql in limited:
-            send(connection, sql)
+        run.local = limits(run)
+        if dialect.has_session:
+            for sql in run.local:
+                send(connection, sql)
+            run.local = ()
         if run.ledger.schema is None:
             run.ledger = run.ledger.at(dialect.home(connection, run.ledger.table), dialect)
             if home not in (None, run.ledger.schema):
@@ -197,19 +205,55 @@ def session(run: Run, *, create: bool = True) -> Generator[None]:
                     f"would be migrated: let it set that for the session, not with SET LOCAL. {run.done}"
                 )
         run.session, run.applied_by = dialect.session_id(connection), run.applied_by or _who()
-        key = dialect.lock_key(run.ledger.schema, run.ledger.table)
-        if not dialect.begin_is_the_lock:
-            wait_for(run, lambda: dialect.try_lock(connection, key), lambda: dialect.holder(connection, key))
-        wait_for(run, try_lock_beside)
-        try:
+        with nullcontext() if dialect.begin_is_the_lock else _lock(run):
+            wait_for(run, try_lock_beside)
             run.head = run.ledger.head(connection)
             if create and run.head == 0:
                 _create(run)
             yield
+
+
+@contextmanager
+def _lock(run: Run) -> Generator[None]:
+    """Have the lock, on the connection that works; or on a second one, where that one has no session to have it."""
+    dialect, connection = run.dialect, run.connection
+    key = dialect.lock_key(run.ledger.schema, run.ledger.table)
+    with nullcontext(connection) if dialect.has_session else connection.engine.connect() as keeper:
+        if not dialect.has_session:
+            keeper.detach()
+            dialect.autocommit(keeper)
+        wait_for(run, lambda: dialect.try_lock(keeper, key), lambda: dialect.holder(connection, key))
+        try:
+            if not dialect.has_session:
+                _try_both(run, keeper)
+                run.has_lock = lambda: dialect.has_lock(keeper, key)
+            yield
         finally:
-            if not (dialect.begin_is_the_lock or run.is_lost):
+            run.has_lock = lambda: True
+            if not (run.is_lost if keeper is connection else keeper.invalidated):
                 with suppress(DBAPIError):  # the session ends next, and the lock with it
-                    dialect.unlock(connection, key)
+                    dialect.unlock(keeper, key)
+
+
+def _try_both(run: Run, keeper: Connection) -> None:
+    """Make sure that the pooler has a second session for us, beside the one that the lock holds open."""
+    patience, raw = run.settings.acquire_timeout, cast("Any", keeper.connection.dbapi_connection)
+    timer = threading.Timer(patience, raw.close)
+    timer.start()
+    try:
+        send(run.connection, "SELECT 1")
+    except DBAPIError as error:
+        reason = run.dialect.message(error)
+    else:
+        reason = "" if timer.is_alive() else f"it had none for {patience:g} s"
+    finally:
+        timer.cancel()
+    if reason:
+        raise ConfigurationError(
+            f"this connection goes through a pooler, which has no second connection to the server for dbmigrate "
+            f"({reason}): one holds the migration lock while the other works. Let pool_size be at least 2, or give "
+            f"dbmigrate a URL that leads directly to the server. {run.done}"
+        )
 
 
 def _create(run: Run) -> None:

@@ -12,7 +12,14 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import EndedError
-from dbmigrate.errors import LedgerConflict, LedgerError, MigrationError, MigrationInProgress, SourceError
+from dbmigrate.errors import (
+    ConfigurationError,
+    LedgerConflict,
+    LedgerError,
+    MigrationError,
+    MigrationInProgress,
+    SourceError,
+)
 from dbmigrate.journal import journalled
 from dbmigrate.ledger import TableLedger
 from dbmigrate.model import Outcome, Record, Step
@@ -22,6 +29,7 @@ from dbmigrate.run import (
     LostAtCommitError,
     Run,
     Tracker,
+    begin,
     give_up,
     is_whole,
     script_of,
@@ -41,6 +49,7 @@ def execute(
     one. Raises LedgerConflict if another runner was faster, LostAtCommitError if it is not known whether a step was
     committed, MigrationFailed if a step fails; nothing of that step is left unless the error says so.
     """
+    admit(run, steps)
     while steps:
         batch = steps if together else steps[:1]
         if batch[0].transactional:
@@ -58,13 +67,24 @@ def execute(
     return steps, before
 
 
+def admit(run: Run, steps: Sequence[Step]) -> None:
+    """Refuse steps outside a transaction that may change their session, where the next one to have it is a stranger."""
+    strange = [str(step) for step in steps if not step.transactional and script_of(step).changes_session]
+    if strange and not run.dialect.has_session:
+        raise ConfigurationError(
+            f"this connection goes through a pooler, and what {', '.join(strange)} makes of the session would stay "
+            "with whoever gets it next: take SET and functions out of what runs outside a transaction, or give "
+            f"dbmigrate a URL that leads directly to the server. {run.done}"
+        )
+
+
 def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -> History | Record:
     """Run steps and append their records in one transaction; return what the next step follows, as seen in there."""
     head, committing = before.seq, False
     tracker, finished = Tracker(run, batch[0]), list[Outcome]()
     with _foreign_keys(run, batch) as check_foreign_keys:
         try:
-            wait_for(run, lambda: run.dialect.begin(run.connection))
+            begin(run)
             if run.dialect.begin_is_the_lock and run.ledger.head(run.connection) != head:
                 raise LedgerConflict(FASTER)  # noqa: TRY301 - handled with all the others
             if not (run.dialect.waits or run.outcomes):
@@ -75,6 +95,8 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
                     tracker.send(statement)
                     tracker.leave()
                 check_foreign_keys()
+                if script_of(step).changes_session and not run.dialect.has_session:
+                    run.dialect.reset(run.connection)
                 finished.append(tracker.end(before))
                 before = finished[-1].record
             after = run.ledger.behind(run.connection, finished[-1].record)

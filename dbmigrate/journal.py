@@ -24,6 +24,7 @@ from dbmigrate.run import (
     FASTER,
     Run,
     Tracker,
+    begin,
     give_up,
     script_of,
     statements_of,
@@ -109,7 +110,7 @@ class _Journal(Tracker):
     def open(self) -> None:
         """Begin a transaction, unless one is open."""
         if not self.is_open:
-            wait_for(self.run, lambda: self.run.dialect.begin(self.run.connection))
+            begin(self.run)
             self.is_open = True
 
     def close(self) -> None:
@@ -156,6 +157,8 @@ class _Journal(Tracker):
         if doubt.statement_hash != statement_hash(statement):
             raise HistoryError([finding], f"{where}: the statement in doubt was edited since: restore it")
         self.close()
+        who = f"a session that runs {where}"
+        wait_for(run, lambda: not run.dialect.is_running(run.connection, statement.text), lambda: who)
         verdict, before, now = self.judge(statement, doubt.catalogue)
         effect = run.dialect.effect(statement)
         removed = () if effect is None else run.dialect.leftovers(effect, before, now)
@@ -196,6 +199,9 @@ class _Journal(Tracker):
 
     def _written_down(self, error: Exception, left: str | None) -> Exception:
         run, head, statement = self.run, self.run.ledger.head(self.run.connection), self.statement
+        if isinstance(error, LedgerConflict) and head == self.record.seq:
+            state = "The step stays unfinished, and nothing more of it was sent. status() tells what is known"
+            return self.failure(error, state, rolled_back=False)
         if isinstance(error, LedgerConflict):
             return error
         if head > self.record.seq:

@@ -29,7 +29,7 @@ from dbmigrate.errors import (
     StalePlan,
     TargetError,
 )
-from dbmigrate.execute import execute
+from dbmigrate.execute import admit, execute
 from dbmigrate.journal import check_resumable, journalled
 from dbmigrate.ledger import Ledger, LedgerBusyError, TableLedger
 from dbmigrate.model import (
@@ -48,7 +48,7 @@ from dbmigrate.model import (
     Waiting,
 )
 from dbmigrate.plan import History
-from dbmigrate.run import PATIENCE, REMIND, LostAtCommitError, Run, Settings, append, log, wait_for, writing
+from dbmigrate.run import FASTER, PATIENCE, REMIND, LostAtCommitError, Run, Settings, append, log, wait_for, writing
 from dbmigrate.source import FilesystemSource, Source, sound
 from dbmigrate.survey import Known, Survey, can_be_one, checked, fingerprint_of, look, records
 
@@ -292,6 +292,7 @@ class Migrator(Settings):
             if step.direction == "down" and step.migration.down is None:
                 raise TargetError(f"the down script of {step.migration} is gone. Restore it. Nothing was run")
             (step,) = checked([step], self.dialect, {}, run.ledger)
+            admit(run, [step])
             check_resumable(run, step, begun, survey.journal)
             journalled(run, step, survey.history, begun, survey.journal or ())
             return Report(tuple(run.outcomes), time.monotonic() - began)
@@ -518,11 +519,12 @@ def _complete(run: Run, error: MigrationError) -> None:
 def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:
     """Raise what it means that somebody else was faster, unless there is patience left to plan again; then pause."""
     if fixed:
-        raise _stale(run) from None
+        raise _stale(run, str(conflict)) from None
     if not run.dialect.waits:
         reason = "another migrator was at work: roll your transaction back, and call again"
         raise MigrationInProgress(reason, holder=None, report=Report()) from conflict
     if run.patience == 0:
+        conflict.add_note(f"{run.done}; call again.")
         raise conflict
     time.sleep(min(0.02 * 2 ** (PATIENCE - run.patience), 1.0) * random.uniform(0.5, 1.5))  # noqa: S311 - spreads them
 
@@ -537,9 +539,9 @@ def _may_pass(error: MigrationError) -> bool:
     return isinstance(cause, LedgerBusyError | PoolTimeout)
 
 
-def _stale(run: Run) -> StalePlan:
+def _stale(run: Run, why: str = FASTER) -> StalePlan:
     return StalePlan(
-        f"another migrator was at work: {len(run.outcomes)} of the steps ran here, and the rest was left. "
+        f"{why}: {len(run.outcomes)} of the steps ran here, and the rest was left. "
         f"{'' if run.dialect.waits else 'Roll your transaction back. '}status() tells what is applied now",
         report=Report(tuple(run.outcomes)),
     )

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects import Dialect
 from dbmigrate.dialects.base import AS_WRITTEN, EndedError, StepError, send
-from dbmigrate.errors import MigrationError, MigrationFailed, MigrationInProgress, SourceError, counted
+from dbmigrate.errors import LedgerConflict, MigrationError, MigrationFailed, MigrationInProgress, SourceError, counted
 from dbmigrate.ledger import Ledger, PlainLedger, TableLedger
 from dbmigrate.model import (
     VERSION,
@@ -76,6 +76,8 @@ class Run:
 
     settings: Settings
     connection: Connection = field(init=False)
+    #: What this database is like, over that connection.
+    dialect: Dialect = field(init=False)
     #: Its place is settled by the first session, and stays.
     ledger: TableLedger | PlainLedger = field(init=False)
     #: What tells this session from all others, where the database can tell.
@@ -89,18 +91,17 @@ class Run:
     #: A step outside a transaction is to run, or to be judged: where BEGIN is the lock, another is needed beside it.
     outside: bool = False
     lost: bool = False
+    #: Tells whether the lock is still there, where another connection than this one has it.
+    has_lock: Callable[[], bool] = lambda: True
+    #: What each transaction begins with, where settings do not last longer.
+    local: Sequence[str] = ()
     #: Each COMMIT that got no answer.
     losses: list[LostAtCommitError] = field(default_factory=list[Any])
 
     def __post_init__(self) -> None:
-        port, dialect = self.settings.ledger, self.settings.dialect
+        port, self.dialect = self.settings.ledger, self.settings.dialect
         ledger = port if isinstance(port, TableLedger) else PlainLedger(port, type(port).__qualname__)
-        self.ledger = ledger.at(None, dialect)
-
-    @property
-    def dialect(self) -> Dialect:
-        """What this database is like."""
-        return self.settings.dialect
+        self.ledger = ledger.at(None, self.dialect)
 
     @property
     def done(self) -> str:
@@ -187,10 +188,19 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
         pause = min(pause * 1.5, _LONGEST_WAIT)
 
 
+def begin(run: Run) -> None:
+    """Open a transaction. Raises LedgerConflict if another connection had the lock, and has it no more."""
+    if not run.has_lock():
+        raise LedgerConflict("the connection that had the migration lock was lost")
+    wait_for(run, lambda: run.dialect.begin(run.connection))
+    for sql in run.local:
+        send(run.connection, sql)
+
+
 @contextmanager
 def writing(run: Run) -> Generator[None]:
     """Run what is inside in a transaction."""
-    wait_for(run, lambda: run.dialect.begin(run.connection))
+    begin(run)
     try:
         yield
         wait_for(run, lambda: run.dialect.commit(run.connection))

@@ -124,7 +124,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             wanted.append(kind)
     result |= servers.start(wanted)
     running = [kind for kind in wanted if not isinstance(result[kind], str)]
-    servers.install_missing_clients([*running, *({"sqlite"} & chosen)])
+    poolers = ["pooler"] if "postgresql" in running else []
+    servers.install_missing_clients([*running, *poolers, *({"sqlite"} & chosen)])
     config.stash[_SERVERS] = result
     missing = [f"{kind}: {server}" for kind, server in result.items() if kind in chosen and isinstance(server, str)]
     listed = _listed()

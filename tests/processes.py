@@ -114,6 +114,17 @@ def run_until(boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Eng
     return child.exitcode != 0
 
 
+def started(url: sqlalchemy.URL, source: Any) -> ForkServerProcess:
+    """Let a process call upgrade(), and return it at once."""
+    child = _CONTEXT.Process(target=_upgrading, args=(url.render_as_string(hide_password=False), source))
+    child.start()
+    return child
+
+
+def _upgrading(url: str, source: Any) -> None:
+    Migrator(url, source).upgrade()
+
+
 def upgrade(engine: sqlalchemy.Engine, folder: str) -> None:
     """Apply everything; in this module, since the processes have imported it."""
     Migrator(engine, folder).upgrade()

@@ -69,11 +69,12 @@ WITH_PASSWORD: Final = "dbmigrate_with_password"
 
 _PACKAGES: Final[Mapping[Kind, str]] = {"postgresql": "postgresql", "mariadb": "mariadb-server"}
 
-#: The database's own client program, by its names, and Debian's package that has it.
+#: The database's own client program, or the pooler between, by its names, and Debian's package that has it.
 _CLIENTS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "sqlite": (("sqlite3",), "sqlite3"),
     "postgresql": (("psql",), "postgresql-client"),
     "mariadb": (("mariadb", "mysql"), "mariadb-client"),
+    "pooler": (("pgbouncer",), "pgbouncer"),
 }
 
 # Dozens of processes may run at once for each of several test workers.
@@ -653,10 +654,10 @@ def _install(packages: list[str]) -> str:
 
 
 def find_client(kind: str) -> Path | None:
-    """The client program of a kind of database, "sqlite" included."""
+    """The client program of a kind of database, "sqlite" included, or the "pooler"."""
     names = _CLIENTS[kind][0]
     # A server's own folder may hold its client, and nothing else of it be on the PATH.
-    folders = _folders(*(map(str, _postgresql_folders()) if kind == "postgresql" else ("/usr/bin",)))
+    folders = _folders(*(map(str, _postgresql_folders()) if kind == "postgresql" else ("/usr/bin", "/usr/sbin")))
     for candidate in (folder / name for name in names for folder in folders):
         if os.access(candidate, os.X_OK) and (kind != "mariadb" or _is_mariadb(candidate)):
             return candidate

@@ -14,12 +14,18 @@ from dbmigrate.errors import ConfigurationError
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
+COCKROACHDB = (
+    "CockroachDB has advisory locks that keep nobody out, and does not roll back all of its DDL: dbmigrate does not "
+    "run there. Run one migrator at a time, with dialect= an object that knows it: see dbmigrate.dialects.Dialect"
+)
 _MODULES = {"sqlite": "sqlite", "postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
 def dialect_for(url: URL) -> Dialect:
     """Return the dialect for a database URL. Raises ConfigurationError for a database that is not supported."""
     name = url.get_backend_name()
+    if name == "cockroachdb":
+        raise ConfigurationError(COCKROACHDB)
     if name not in _MODULES:
         raise ConfigurationError(
             f"dbmigrate does not know how to lock and to cut scripts for {name!r} (it knows {', '.join(_MODULES)}). "
@@ -33,4 +39,4 @@ def is_async(url: URL) -> bool:
     return url.get_dialect().is_async
 
 
-__all__ = ["Dialect", "dialect_for", "is_async"]
+__all__ = ["COCKROACHDB", "Dialect", "dialect_for", "is_async"]

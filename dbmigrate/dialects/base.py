@@ -90,6 +90,8 @@ class Dialect:
     begin_is_the_lock = False
     #: Whoever finds another migrator at work waits. False: the connection is the caller's (see borrowed.py).
     waits = True
+    #: A connection is a session of the server. False: each transaction may have another (see pooled.py).
+    has_session = True
     begin_sql = "BEGIN"
     commit_sql = "COMMIT"
     rollback_sql: tuple[str, ...] = ("ROLLBACK",)
@@ -182,6 +184,10 @@ class Dialect:
         """Send a BEGIN that the driver of a caller's connection has put off. False: the database is busy."""
         return True
 
+    def behind(self, connection: Connection) -> Dialect:  # noqa: ARG002
+        """Return what the database is like over this connection, which may lead through a pooler."""
+        return self
+
     @contextmanager
     def session(
         self,
@@ -190,8 +196,7 @@ class Dialect:
     ) -> Generator[None]:
         """Put the session into autocommit. It is closed at the end, or, where it cannot be, restored on every path.
 
-        `wait` is how long (seconds) the caller is ready to wait for another migrator. Raises ConfigurationError where
-        migrating over this connection would not be safe.
+        `wait` is how long (seconds) the caller is ready to wait for another migrator.
         """
         raw: Any = connection.connection.dbapi_connection
         self.autocommit(connection)
@@ -240,6 +245,14 @@ class Dialect:
         """Give the lock back."""
         raise NotImplementedError
 
+    def has_lock(self, connection: Connection, key: str) -> bool:
+        """Tell whether the transaction of that connection still has the lock: where there are no sessions."""
+        raise NotImplementedError
+
+    def reset(self, connection: Connection) -> None:
+        """Undo what a script made of its session, inside its transaction: where there are no sessions."""
+        raise NotImplementedError
+
     def lock_beside(self, connection: Connection) -> AbstractContextManager[Callable[[], bool]]:
         """Give what tries to take a lock beside the database; it is given back at the end.
 
@@ -258,6 +271,10 @@ class Dialect:
 
     def is_alive(self, connection: Connection, session: str) -> bool:  # noqa: ARG002
         """Tell whether the session of that id may still be running something."""
+        return False
+
+    def is_running(self, connection: Connection, sql: str) -> bool:  # noqa: ARG002
+        """Tell whether another session is still at this statement, where one may outlive who sent it unnoticed."""
         return False
 
     def begin(self, connection: Connection) -> bool:

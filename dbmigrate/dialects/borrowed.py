@@ -29,6 +29,9 @@ class _Borrowed(Dialect):
     def is_disposable(self, connection: Connection) -> bool:  # noqa: ARG002
         return False
 
+    def behind(self, connection: Connection) -> Dialect:  # noqa: ARG002
+        return self  # a pooler leaves a transaction where it is
+
     @contextmanager
     def session(self, connection: Connection, wait: float) -> Generator[None]:  # noqa: ARG002
         yield

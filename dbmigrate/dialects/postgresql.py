@@ -1,14 +1,14 @@
 """PostgreSQL through psycopg, psycopg2 and whatever else speaks its protocol directly.
 
 The lock is a session advisory lock on the connection that does the work: lost with it, never before it. Waiters poll;
-a blocking wait deadlocks with the holder's CREATE INDEX CONCURRENTLY. Behind a transaction pooler such a lock means
-nothing, so a pooler is recognised and refused.
+a blocking wait deadlocks with the holder's CREATE INDEX CONCURRENTLY. Behind a pooler such a lock means nothing: that
+is recognised, and pooled.py says what is different there.
 """
 
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -22,7 +22,7 @@ from dbmigrate.errors import ConfigurationError
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import URL, Connection
@@ -58,6 +58,12 @@ _LONGEST = 63  # bytes of a name; the server cuts the rest off, and means anothe
 #: Classes of SQLSTATE in which CREATE DATABASE and DROP DATABASE have done nothing.
 _REFUSALS = {"0A", "22", "25", "28", "42", "55"}
 _LOCK_SQL = "(('x' || '{key}')::bit(64)::bigint)"
+#: What is true of an advisory lock that somebody has, in pg_locks.
+_LOCK_IS = (
+    "l.locktype = 'advisory' AND l.granted AND "
+    "l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND "
+    f"((l.classid::bigint << 32) | l.objid::bigint) = {_LOCK_SQL} AND l.objsubid = 1"
+)
 
 #: What REINDEX CONCURRENTLY calls the indexes that it works with.
 _COPY = re.compile(r'_cc(?:new|old)\d*"\Z')
@@ -176,18 +182,21 @@ class PostgreSQL(Dialect):
                 "into statements for certain then: switch it on"
             )
 
-    @contextmanager
-    def session(self, connection: Connection, wait: float) -> Generator[None]:
-        """Refuse a transaction pooler; else do as the base does."""
-        with super().session(connection, wait):
-            mine = _process(connection.connection.dbapi_connection)
-            real = scalar(connection, "SELECT pg_catalog.pg_backend_pid()")
-            if mine is not None and mine != real:
-                raise ConfigurationError(
-                    f"this connection goes through a pooler (the driver was told process {mine}, the statements run in "
-                    f"process {real}): locks do not hold there. Give dbmigrate a URL that leads directly to the server"
-                )
-            yield
+    def behind(self, connection: Connection) -> Dialect:
+        """Recognise a pooler by this: statements do not run in the process that the driver was told of."""
+        mine = _process(connection.connection.dbapi_connection)
+        if mine in (None, scalar(connection, "SELECT pg_catalog.pg_backend_pid()")):
+            return self
+        if connection.dialect.driver == "pg8000":
+            raise ConfigurationError(
+                "this connection goes through a pooler, and pg8000 sends a statement and its values apart, which may "
+                "reach two sessions: use psycopg, or give dbmigrate a URL that leads directly to the server"
+            )
+        from dbmigrate.dialects.pooled import pooled  # noqa: PLC0415 - seldom needed
+
+        twin = pooled(self)
+        twin.autocommit(connection)
+        return twin
 
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
         """Set it in milliseconds, for this session."""
@@ -228,7 +237,7 @@ class PostgreSQL(Dialect):
 
     def lock_sql(self, key: str) -> str:
         """Ask for the advisory lock; over a caller's connection for the one that ends with the transaction."""
-        kind = "lock" if self.waits else "xact_lock"
+        kind = "lock" if self.waits and self.has_session else "xact_lock"
         return f"pg_catalog.pg_try_advisory_{kind}({_LOCK_SQL.format(key=key)})"
 
     def unlock(self, connection: Connection, key: str) -> None:
@@ -240,15 +249,22 @@ class PostgreSQL(Dialect):
         """Describe the session in pg_stat_activity that has the lock."""
         found = rows(
             connection,
-            "SELECT a.pid, a.usename, a.client_addr, a.application_name, a.backend_start FROM pg_catalog.pg_locks l "
-            "JOIN pg_catalog.pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND "
-            "l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND "
-            f"((l.classid::bigint << 32) | l.objid::bigint) = {_LOCK_SQL.format(key=key)} AND l.objsubid = 1",
+            "SELECT a.pid, a.usename, a.client_addr, a.application_name, a.backend_start "
+            "FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l USING (pid) "
+            f"WHERE {_LOCK_IS.format(key=key)}",
         )
         if not found:
             return None
         pid, user, address, application, since = found[0]
         return f"process {pid} of {user} from {address or 'this host'} ({application or 'no name'}), since {since}"
+
+    def has_lock(self, connection: Connection, key: str) -> bool:
+        """Look into pg_locks; where that is not possible any more, the lock is gone too."""
+        mine = f"l.pid = pg_backend_pid() AND {_LOCK_IS.format(key=key)}"
+        try:
+            return bool(scalar(connection, f"SELECT count(*) FROM pg_catalog.pg_locks l WHERE {mine}"))
+        except DBAPIError:
+            return False
 
     def session_id(self, connection: Connection) -> str | None:
         """Return the server process and when it started."""
@@ -268,6 +284,18 @@ class PostgreSQL(Dialect):
                     "AND coalesce(CAST(extract(epoch FROM backend_start) AS text), :start) = :start"
                 ),
                 {"pid": int(pid), "start": start},
+            ).scalar_one()
+        )
+
+    def is_running(self, connection: Connection, sql: str) -> bool:
+        """Look for it among what sessions are at, of which the server shows no more than the beginning."""
+        return bool(
+            connection.execute(
+                text(
+                    "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = current_database() "
+                    "AND pid <> pg_backend_pid() AND state = 'active' AND query <> '' AND starts_with(:sql, query)"
+                ),
+                {"sql": sql},
             ).scalar_one()
         )
 
