@@ -31,6 +31,7 @@ from dbmigrate.model import OutOfOrder as OutOfOrder
 from dbmigrate.model import Plan as Plan
 from dbmigrate.model import Record as Record
 from dbmigrate.model import Report as Report
+from dbmigrate.model import Retrying as Retrying
 from dbmigrate.model import StatementFinished as StatementFinished
 from dbmigrate.model import Status as Status
 from dbmigrate.model import StatusEntry as StatusEntry

@@ -40,6 +40,10 @@ def _is_limit(value: object) -> bool:
     return value is None or _is_number(value)
 
 
+def _is_lock_limit(value: object) -> bool:
+    return value == "default" or _is_limit(value)
+
+
 def _is_tolerable(value: object) -> bool:
     return isinstance(value, Collection) and all(kind in _TOLERABLE for kind in value)  # pyright: ignore[reportUnknownVariableType]
 
@@ -57,7 +61,9 @@ _RIGHT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "allow": (_is_tolerable, f"a set of finding types, of {', '.join(kind.__name__ for kind in _TOLERABLE)}"),
     "transaction": (lambda v: v in ("each", "all"), "'each' or 'all'"),
     "acquire_timeout": (_is_number, "a number of seconds"),
-    "lock_timeout": (_is_limit, "a number of seconds or None"),
+    "lock_timeout": (_is_lock_limit, "a number of seconds, 'default' or None"),
+    "retries": (lambda v: isinstance(v, int) and _is_number(v), "a number of tries, from 0"),
+    "retry_timeout": (_is_number, "a number of seconds"),
     "statement_timeout": (_is_limit, "a number of seconds or None"),
     "timeout": (lambda v: _is_number(v, below=float("inf")), "a number of seconds"),
     "on_event": (lambda v: v is None or callable(v), "a function that takes an event, or None"),

@@ -19,17 +19,22 @@ from dbmigrate.errors import (
     MigrationError,
     MigrationInProgress,
     SourceError,
+    counted,
 )
 from dbmigrate.journal import journalled
 from dbmigrate.ledger import TableLedger
 from dbmigrate.model import Outcome, Record, Step
 from dbmigrate.plan import History, unfinished
+from dbmigrate.python import PythonBody
 from dbmigrate.run import (
     FASTER,
+    InTheWayError,
     LostAtCommitError,
     Run,
+    StoppedError,
     Tracker,
     begin,
+    blockers_of,
     give_up,
     is_whole,
     script_of,
@@ -47,7 +52,8 @@ def execute(
 
     Stops behind a step that may have changed the session: the rest, which is returned with what it follows, wants a new
     one. Raises LedgerConflict if another runner was faster, LostAtCommitError if it is not known whether a step was
-    committed, MigrationFailed if a step fails; nothing of that step is left unless the error says so.
+    committed and InTheWayError if one can be tried again, MigrationFailed if a step fails; nothing of that step is left
+    unless the error says so.
     """
     admit(run, steps)
     while steps:
@@ -55,8 +61,8 @@ def execute(
         if batch[0].transactional:
             try:
                 before = _in_transaction(run, batch, before)
-            except LostAtCommitError as lost:
-                lost.course = (steps, before)
+            except StoppedError as stopped:
+                stopped.course = (steps, before)
                 raise
         else:
             record = (journalled if isinstance(run.ledger, TableLedger) else _beside)(run, batch[0], before)
@@ -103,7 +109,8 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
             committing = True
             wait_for(run, lambda: run.dialect.commit(run.connection))
         except BaseException as error:
-            _undo(run, tracker, head, error, finished if committing else [])
+            is_safe = not any(isinstance(step.body, PythonBody) for step in batch)  # functions may do more than SQL
+            _undo(run, tracker, head, error, finished if committing else [], is_safe=is_safe)
             raise
     run.finish(finished)
     return after
@@ -158,8 +165,13 @@ def _foreign_keys(run: Run, steps: Sequence[Step]) -> AbstractContextManager[Cal
     return run.dialect.foreign_keys_off(run.connection) if off else nullcontext(lambda: None)
 
 
-def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, committing: Sequence[Outcome]) -> None:
-    """Roll back, and raise what the error amounts to: a conflict to plan again from, or a failure; or itself."""
+def _undo(
+    run: Run, tracker: Tracker, head: int, error: BaseException, committing: Sequence[Outcome], *, is_safe: bool
+) -> None:
+    """Roll back, and raise what the error amounts to: a conflict to plan again from, or a failure; or itself.
+
+    `is_safe`: to try again what only others made fail.
+    """
     left = run.roll_back()
     if not isinstance(error, Exception) or isinstance(error, MigrationInProgress | LedgerConflict):
         return
@@ -177,9 +189,16 @@ def _undo(run: Run, tracker: Tracker, head: int, error: BaseException, committin
         raise tracker.failure(error, state, rolled_back=True) from error
     if run.ledger.head(run.connection) != head:
         raise LedgerConflict(FASTER) from error
-    if isinstance(error, DBAPIError) and run.dialect.is_transient(error) and (run.patience or not run.dialect.waits):
+    is_transient = isinstance(error, DBAPIError) and run.dialect.is_transient(error)
+    if is_transient and not run.dialect.waits:
         raise LedgerConflict("another transaction was in the way") from error
     if left is None and (isinstance(error, LedgerError) or (isinstance(error, SourceError) and not run.outcomes)):
         return  # nothing of the step is left, and it was not at fault
     state = "nothing of it is left" if left is None else f"but not all of it: {left}"
-    raise tracker.failure(error, f"The step was rolled back: {state}", rolled_back=left is None) from error
+    blockers = blockers_of(run, tracker.statement) if is_transient else ()
+    if run.tries or blockers:
+        state += f", after {counted(run.tries + 1, 'try')}; in its way: {'; '.join(blockers) or 'unknown'}"
+    failure = tracker.failure(error, f"The step was rolled back: {state}", rolled_back=left is None)
+    if isinstance(error, DBAPIError) and is_transient and is_safe and left is None:
+        raise InTheWayError(tracker.step, run.dialect.message(error), blockers, failure) from error
+    raise failure from error

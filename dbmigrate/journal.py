@@ -25,7 +25,9 @@ from dbmigrate.run import (
     Run,
     Tracker,
     begin,
+    blockers_of,
     give_up,
+    has_another_try,
     script_of,
     statements_of,
     step_record,
@@ -34,7 +36,7 @@ from dbmigrate.run import (
     writing,
 )
 from dbmigrate.scanner import Statement
-from dbmigrate.script import ALGORITHM
+from dbmigrate.script import ALGORITHM, Traits
 
 
 def statement_hash(statement: Statement) -> str:
@@ -59,8 +61,7 @@ def journalled(
     try:
         journal.enter(step)
         if begun is None:
-            journal.open()
-            run.ledger.append(run.connection, journal.record)
+            journal.begin()
         for statement in statements_of(step, run.dialect.grammar):
             traits = traits_of(run, step, statement)
             if statement.ordinal in done:
@@ -71,22 +72,14 @@ def journalled(
                 continue
             if doubt is not None and statement.ordinal == doubt.ordinal and journal.took_effect(statement, doubt):
                 continue
-            journal.open()
-            if traits.atomic:
-                journal.flush()
-                journal.send(statement, in_transaction=False)
-                journal.add(statement, "done")
-                journal.close()  # which may fail, and take the statement with it
-            else:
-                journal.add(statement, "started", catalogue=journal.look(statement))
-                journal.flush()
-                if not traits.commits_before:
-                    journal.close()
-                if inside:
-                    journal.open()
-                journal.send(statement, in_transaction=False)
-                journal.is_open = inside
-                journal.add(statement, "done")
+            while True:
+                try:
+                    journal.carry_out(statement, traits, inside=inside)
+                except DBAPIError as error:
+                    if not journal.can_try_again(statement, traits, error):
+                        raise
+                else:
+                    break
             journal.leave()
         journal.open()
         journal.flush()
@@ -106,6 +99,8 @@ class _Journal(Tracker):
         self.record, self.resumed = record, bool(known)
         self.entries, self.unwritten = list(known), list[JournalEntry]()
         self.is_open = False
+        #: What a rollback could not take back.
+        self.left: str | None = None
 
     def open(self) -> None:
         """Begin a transaction, unless one is open."""
@@ -119,6 +114,73 @@ class _Journal(Tracker):
         if self.is_open:
             wait_for(self.run, lambda: self.run.dialect.commit(self.run.connection))
             self.is_open = False
+
+    def begin(self) -> None:
+        """Append the record that the step begins; it is safe with the next commit."""
+        self.open()
+        self.run.ledger.append(self.run.connection, self.record)
+
+    def carry_out(self, statement: Statement, traits: Traits, *, inside: bool) -> None:
+        """Send a statement, and know that it is done; `inside`: in a transaction that has nothing else in it."""
+        self.open()
+        if traits.atomic:
+            self.flush()
+            self.send(statement, in_transaction=False)
+            self.add(statement, "done")
+            self.close()  # which may fail, and take the statement with it
+            return
+        self.add(statement, "started", catalogue=self.look(statement))
+        self.flush()
+        if not traits.commits_before:
+            self.close()
+        if inside:
+            self.open()
+        lift, limit = self._patience(statement)
+        for sql in lift:
+            send(self.run.connection, sql)
+        self.send(statement, in_transaction=False)
+        for sql in limit:
+            send(self.run.connection, sql)
+        self.is_open = inside
+        self.add(statement, "done")
+
+    def _patience(self, statement: Statement) -> tuple[Sequence[str], Sequence[str]]:
+        """Return what lifts our lock timeout for a statement that nobody waits behind, and what sets it again."""
+        run, seconds = self.run, self.run.settings.lock_timeout
+        if seconds is None or isinstance(self.step.body, PythonBody) or not run.dialect.has_session:
+            return (), ()
+        sql = run.dialect.patience(statement, seconds)
+        return sql[:1], sql[1:]
+
+    def can_try_again(self, statement: Statement, traits: Traits, error: DBAPIError) -> bool:
+        """Pause, if only others made a statement fail and nothing of it is left, until it is to be sent again."""
+        run = self.run
+        if traits.partial or run.is_lost or not run.dialect.is_transient(error):
+            return False
+        self.roll_back()
+        if self.left is not None or run.is_lost:
+            return False
+        head, blockers = run.ledger.head(run.connection), blockers_of(run, statement)
+        if head > self.record.seq:
+            return False
+        if head < self.record.seq:
+            self.begin()
+        self.know_again(statement if traits.atomic else None)
+        if not traits.atomic:
+            self.add(statement, "failed", run.dialect.message(error))
+        self.close()
+        return has_another_try(run, self.step, run.dialect.message(error), blockers)
+
+    def roll_back(self) -> None:
+        """Roll back what is open."""
+        self.left, self.is_open = self.run.roll_back() or self.left, False
+
+    def know_again(self, statement: Statement | None) -> None:
+        """Have what a rollback took away written again; not that a statement is done which it took back."""
+        if statement is not None and self.entries and self.entries[-1].ordinal == statement.ordinal:
+            self.entries.pop()  # its COMMIT failed
+        written = {entry.entry for entry in self.run.ledger.journal(self.run.connection, self.record.seq) or ()}
+        self.unwritten = [entry for entry in self.entries if entry.entry not in written]
 
     def add(self, statement: Statement, state: State, error: str | None = None, catalogue: str | None = None) -> None:
         """Know one thing more."""
@@ -183,14 +245,14 @@ class _Journal(Tracker):
 
     def interrupted(self, error: BaseException) -> None:
         """Write down what is known of a step that stopped, and raise what the error amounts to, if not itself."""
-        left, self.is_open = self.run.roll_back(), False
+        self.roll_back()
         if not isinstance(error, Exception) or isinstance(error, HistoryError):
             return  # the journal says which statement was under way, or in doubt
         if self.run.is_lost:
             state = "The connection was lost. When the server is back status() tells whether the step is unfinished"
             raise self.failure(error, state, rolled_back=False) from error
         try:
-            raised = self._written_down(error, left)
+            raised = self._written_down(error, self.left)
         except LedgerError as trouble:
             state = f"Ledger and journal could not be used behind it ({trouble}): status() tells what is known"
             raised = self.failure(error, state, rolled_back=False)
@@ -207,6 +269,7 @@ class _Journal(Tracker):
         if head > self.record.seq:
             return LedgerConflict(FASTER)
         rest = f"; but {left}" if left else ""
+        self.know_again(None)
         if head < self.record.seq:  # the begin was rolled back too, so nothing else was committed
             if left is None and (
                 isinstance(error, LedgerError) or (isinstance(error, SourceError) and not run.outcomes)
@@ -215,8 +278,8 @@ class _Journal(Tracker):
             return self.failure(error, f"Nothing of the step was committed{rest}", rolled_back=left is None)
         if statement is not None and (isinstance(error, DBAPIError) or isinstance(self.step.body, PythonBody)):
             traits = traits_of(run, self.step, statement)
-            if self.entries and self.entries[-1].ordinal == statement.ordinal and traits.atomic:
-                self.entries.pop()  # it was done, and its COMMIT failed
+            if traits.atomic:
+                self.know_again(statement)
             refused, text = False, f"{type(error).__name__}: {error}"
             if isinstance(error, DBAPIError):
                 refused = traits.session != "unknown" and run.dialect.had_no_effect(error)
@@ -229,9 +292,6 @@ class _Journal(Tracker):
                     removing = run.dialect.leftovers(effect, before, now)
                     text += "".join(f"; resume() begins with {sql}" for sql in removing)
             self.add(statement, "failed" if refused or not traits.partial else "started", text, catalogue)
-        # what a rollback took away
-        written = {entry.entry for entry in run.ledger.journal(run.connection, self.record.seq) or ()}
-        self.unwritten = [entry for entry in self.entries if entry.entry not in written]
         self.close()
         states = [entry.state for entry in self.entries]
         if not self.resumed and left is None and "done" not in states and states[-1:] != ["started"]:

@@ -48,9 +48,23 @@ from dbmigrate.model import (
     Waiting,
 )
 from dbmigrate.plan import History
-from dbmigrate.run import FASTER, PATIENCE, REMIND, LostAtCommitError, Run, Settings, append, log, wait_for, writing
+from dbmigrate.run import (
+    FASTER,
+    PATIENCE,
+    REMIND,
+    Run,
+    Settings,
+    StoppedError,
+    append,
+    log,
+    wait_for,
+    writing,
+)
 from dbmigrate.source import FilesystemSource, Source, sound
 from dbmigrate.survey import Known, Survey, can_be_one, checked, fingerprint_of, look, records
+
+#: Seconds; see Migrator.
+LOCK_TIMEOUT = 2.0
 
 
 class Migrator(Settings):
@@ -74,8 +88,10 @@ class Migrator(Settings):
         allow: Collection[type[Finding]] = frozenset({Ahead}),
         transaction: Literal["each", "all"] = "each",
         acquire_timeout: float = 60.0,
-        lock_timeout: float | None = None,
+        lock_timeout: float | Literal["default"] | None = "default",
         statement_timeout: float | None = None,
+        retries: int = 10,
+        retry_timeout: float = 300.0,
         on_event: Callable[[Event], None] | None = None,
         dialect: Dialect | None = None,
     ) -> None:
@@ -92,9 +108,17 @@ class Migrator(Settings):
             transaction: "each" migration in its own transaction, or "all" pending ones in one.
             acquire_timeout: Seconds to wait for another migrator without seeing it make progress.
             lock_timeout: Seconds that a statement of a migration may wait for a lock; the database's own limit
-                (MariaDB and MySQL: whole seconds, at least 1; SQLite has none).
+                (MariaDB and MySQL: whole seconds, at least 1; SQLite has none). Whoever comes after a statement that
+                waits for a table waits too, be it to read: so the default is 2, and a step that ran into it is tried
+                again (`retries`). In a Connection of the caller's there is no default. Not for what PostgreSQL does
+                CONCURRENTLY, which keeps nobody from reading and writing. None: whatever the server says.
             statement_timeout: Seconds that a statement of a migration may take; the database's own limit
                 (not on SQLite and MySQL).
+            retries: How often a step is tried again that others at work made fail: a lock that could not be had in
+                time, a deadlock, transactions that could not be put in an order. It was rolled back; meanwhile the
+                migration lock is free. Outside a transaction only a statement that had no effect is tried again; a
+                step in Python never is. The pauses grow from 0.2 to 10 seconds, and vary by half.
+            retry_timeout: Seconds after the first such failure of a step in which another try may begin.
             on_event: Called with each event as it happens; if it raises before a step is committed, the step
                 fails, and behind that the run stops; what it raises while another migrator is waited for comes out as
                 it is, with nothing run. None: the logger "dbmigrate" is told, never configured.
@@ -105,13 +129,16 @@ class Migrator(Settings):
 
         """
         check(source=source, ledger=ledger, allow=allow, transaction=transaction, on_event=on_event, dialect=dialect)
-        check(acquire_timeout=acquire_timeout, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+        check(acquire_timeout=acquire_timeout, retries=retries, retry_timeout=retry_timeout)
+        check(lock_timeout=lock_timeout, statement_timeout=statement_timeout)
         database = read_database(database)
         dialect = dialect or dialect_for(database if isinstance(database, URL) else database.engine.url)
         if isinstance(database, Connection):
             from dbmigrate.dialects.borrowed import borrowed  # noqa: PLC0415
 
             dialect = borrowed(dialect.own)
+        if lock_timeout == "default":
+            lock_timeout = LOCK_TIMEOUT if "lock_timeout" in dialect.limits and dialect.waits else None
         for name, limit in (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout)):
             if limit is not None and name not in dialect.limits:
                 raise ConfigurationError(f"this database has no {name}: leave it out")
@@ -128,6 +155,8 @@ class Migrator(Settings):
             acquire_timeout,
             lock_timeout,
             statement_timeout,
+            retries,
+            retry_timeout,
             on_event,
             dialect,
         )
@@ -434,11 +463,8 @@ class Migrator(Settings):
                             if run.head != course[1].seq or getattr(course[1], "unfinished", None):
                                 course = chosen(self._finished(run, migrations))
                             course = execute(run, *course, together=one)
-                except LostAtCommitError as lost:
-                    run.losses.append(lost)
-                    if len(run.losses) > PATIENCE:
-                        raise lost.failure from lost.__cause__
-                    course = lost.course
+                except StoppedError as stopped:
+                    course = stopped.go_on(run)
                 except LedgerConflict as conflict:
                     _make_sense(run, conflict, fixed=fixed)
                     course, run.patience = None, run.patience - 1
@@ -521,7 +547,7 @@ def _make_sense(run: Run, conflict: LedgerConflict, *, fixed: bool) -> None:
     if fixed:
         raise _stale(run, str(conflict)) from None
     if not run.dialect.waits:
-        reason = "another migrator was at work: roll your transaction back, and call again"
+        reason = f"{conflict}: roll your transaction back, and call again"
         raise MigrationInProgress(reason, holder=None, report=Report()) from conflict
     if run.patience == 0:
         conflict.add_note(f"{run.done}; call again.")

@@ -231,7 +231,7 @@ class Unfinished(Finding):
             return f"{what}. No statement is in doubt: call resume() to go on where it stopped"
         which = f"statement {self.statement}{f' ({self.where})' if self.where else ''}"
         if not self.in_doubt:
-            advice = "Correct that statement in the script and call resume(); what ran before it stays"
+            advice = "Correct the cause, or that statement in the script, and call resume(); what ran before it stays"
             return f"{what}: {which} failed with: {self.error}. {advice}"
         error = f" ({self.error})" if self.error else ""
         sent = f"{what}; {which} was sent, and whether it took effect is not known{error}"
@@ -399,11 +399,32 @@ class Waiting(_Value):
 class StepStarted(_Value):
     """Event: a step is about to run. Raising from `on_event` here fails the step before its first statement.
 
-    It is said again if the step was rolled back because of another migrator, and starts anew. Of a step that fails
+    It is said again if the step was rolled back because of others at work, and starts anew. Of a step that fails
     there is no further event: the call raises.
     """
 
     step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying(_Value):
+    """Event: a step was rolled back because of others at work in the database, and will be tried again after a pause.
+
+    A lock could not be had in time, there was a deadlock, or transactions could not be put in an order. Of a step
+    outside a transaction it is only a statement without effect that is tried again. Raising from `on_event` here ends
+    the call: nothing more is run, and what it raises comes out, of a step outside a transaction as MigrationFailed.
+    """
+
+    step: Step
+    #: What the database said.
+    error: str
+    #: How many tries there were, and how many there can be.
+    tries: int
+    most: int
+    #: Seconds until the next one.
+    pause: float
+    #: Sessions that had locks on what the statement names, for people; none where the database does not tell.
+    blockers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,4 +454,4 @@ class StepFinished(_Value):
     outcome: Outcome
 
 
-Event = Waiting | StepStarted | StatementFinished | StepFinished
+Event = Waiting | StepStarted | StatementFinished | Retrying | StepFinished

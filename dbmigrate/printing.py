@@ -40,8 +40,9 @@ def printer(run: Run) -> Callable[[Plan], str]:
             home = dialect.home(connection, ledger.table)
         dialect.check(connection)
         settings = [f"{sql};" for sql in (*dialect.settings(connection), *limits(run))]
-    wait, together = run.settings.acquire_timeout, run.settings.transaction == "all"
-    return _Script(dialect, dialect.client, ledger.at(home, dialect), tuple(settings), wait, together)
+    given, place = run.settings, ledger.at(home, dialect)
+    together = given.transaction == "all"
+    return _Script(dialect, dialect.client, place, tuple(settings), given.acquire_timeout, given.lock_timeout, together)
 
 
 def _refuse(plan: Plan) -> str:  # noqa: ARG001
@@ -59,6 +60,8 @@ class _Script:
     settings: tuple[str, ...]
     #: Seconds to wait where the client can.
     wait: float
+    #: Seconds that a statement may wait for a lock.
+    lock_timeout: float | None
     #: All steps are one transaction.
     together: bool
     #: What the next record follows.
@@ -128,8 +131,14 @@ class _Script:
             if dialect.traits(statement).atomic:
                 yield f"{dialect.begin_sql};\n{text}\n{note(statement, 'done')}\n{dialect.commit_sql};"
             else:
-                yield f"{note(statement, 'started')}\n{text}\n{note(statement, 'done')}"
+                lift, limit = self._patience(statement)
+                yield f"{note(statement, 'started')}\n{lift}{text}\n{limit}{note(statement, 'done')}"
         yield self._record(step, step.direction, f"SELECT started_at FROM {self._ledger()} WHERE seq = {seq}")
+
+    def _patience(self, statement: Statement) -> tuple[str, str]:
+        """Return what lifts the lock timeout for a statement that nobody waits behind, and what sets it again."""
+        found = () if self.lock_timeout is None else self.dialect.patience(statement, self.lock_timeout)
+        return (f"{found[0]};\n", f"{found[1]};\n") if found else ("", "")
 
     def _behind(self, step: Step) -> Iterator[str]:
         """Make the session for the next step."""

@@ -26,6 +26,7 @@ from dbmigrate.model import (
     Outcome,
     Record,
     Report,
+    Retrying,
     StatementFinished,
     Step,
     StepFinished,
@@ -40,6 +41,7 @@ from dbmigrate.source import Source
 
 _LOGGER = logging.getLogger("dbmigrate")
 _FIRST_WAIT, _LONGEST_WAIT, REMIND = 0.05, 1.0, 10.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0  # seconds
 #: Times that a transaction is tried again because of another one, while nothing else moves.
 PATIENCE = 10
 FASTER = "another runner was faster"
@@ -59,6 +61,8 @@ class Settings:
     acquire_timeout: float
     lock_timeout: float | None
     statement_timeout: float | None
+    retries: int
+    retry_timeout: float
     on_event: Callable[[Event], None] | None
     dialect: Dialect
 
@@ -95,6 +99,9 @@ class Run:
     has_lock: Callable[[], bool] = lambda: True
     #: What each transaction begins with, where settings do not last longer.
     local: Sequence[str] = ()
+    #: Tries of the step at hand that others at work made fail, and when the first one failed.
+    tries: int = 0
+    tried_since: float = 0.0
     #: Each COMMIT that got no answer.
     losses: list[LostAtCommitError] = field(default_factory=list[Any])
 
@@ -132,6 +139,7 @@ class Run:
 
     def finish(self, outcomes: Sequence[Outcome]) -> Record:
         """Report steps that are committed; return the last record."""
+        self.tries = 0
         for outcome in outcomes:
             self.outcomes.append(outcome)
             try:
@@ -143,18 +151,72 @@ class Run:
         return self.outcomes[-1].record
 
 
-class LostAtCommitError(Exception):
+class StoppedError(Exception):
+    """A step did not come to its end, and the run may go on from there over another session."""
+
+    def __init__(self, failure: MigrationFailed) -> None:
+        super().__init__(str(failure))
+        #: What is to be raised where it cannot.
+        self.failure = failure
+        #: The steps from that on, and what they follow; execute() knows.
+        self.course: tuple[Sequence[Step], History | Record]
+
+    def go_on(self, run: Run) -> tuple[Sequence[Step], History | Record]:
+        """Return the course to go on with, or raise the failure."""
+        raise NotImplementedError
+
+
+class LostAtCommitError(StoppedError):
     """The connection was lost while a transaction was being committed: only the ledger tells whether it was."""
 
     def __init__(self, outcomes: Sequence[Outcome], failure: MigrationFailed) -> None:
-        super().__init__(str(failure))
+        super().__init__(failure)
         #: What is to be reported if it was.
         self.outcomes = outcomes
-        #: What is to be raised where that cannot be found out.
-        self.failure = failure
         self.is_settled = False
-        #: The steps from those on, and what they follow; execute() knows.
-        self.course: tuple[Sequence[Step], History | Record] = ((), outcomes[-1].record)
+
+    def go_on(self, run: Run) -> tuple[Sequence[Step], History | Record]:
+        """Have it looked up under the lock."""
+        run.losses.append(self)
+        if len(run.losses) > PATIENCE:
+            raise self.failure from self.__cause__
+        return self.course
+
+
+class InTheWayError(StoppedError):
+    """A step was rolled back only because of others at work in the database, and can be tried again."""
+
+    def __init__(self, step: Step, reason: str, blockers: Sequence[str], failure: MigrationFailed) -> None:
+        super().__init__(failure)
+        self.step, self.reason, self.blockers = step, reason, blockers
+
+    def go_on(self, run: Run) -> tuple[Sequence[Step], History | Record]:
+        """Pause, without session and lock."""
+        if not has_another_try(run, self.step, self.reason, self.blockers):
+            raise self.failure from self.__cause__
+        return self.course
+
+
+def has_another_try(run: Run, step: Step, reason: str, blockers: Sequence[str]) -> bool:
+    """Pause, having said so, until a step is to be tried again. False: `retries` or `retry_timeout` are used up."""
+    now, settings = time.monotonic(), run.settings
+    if run.tries == 0:
+        run.tried_since = now
+    run.tries += 1
+    pause = min(_FIRST_PAUSE * 2 ** (run.tries - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1.5)  # noqa: S311
+    if run.tries > settings.retries or now + pause - run.tried_since > settings.retry_timeout:
+        return False
+    run.emit(Retrying(step, reason, run.tries, settings.retries + 1, pause, tuple(blockers)))
+    time.sleep(pause)
+    return True
+
+
+def blockers_of(run: Run, statement: Statement | None) -> Sequence[str]:
+    """Return who had locks on what a statement names, as far as the database tells."""
+    try:
+        return () if statement is None else run.dialect.blockers(run.connection, statement.text)
+    except DBAPIError:
+        return ()  # what the step failed with is worth more than who was in its way
 
 
 def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | None] = lambda: None) -> None:
@@ -415,6 +477,10 @@ def log(event: Event) -> None:
     """Tell the logger "dbmigrate" what happens; handlers and levels are the application's."""
     if isinstance(event, Waiting):
         _LOGGER.info("waiting for another migrator, %.0f s: %s", event.seconds, event.holder or "unknown")
+    elif isinstance(event, Retrying):
+        whom = "; ".join(event.blockers) or "unknown"
+        tries = f"try {event.tries} of {event.most}, next in {event.pause:.1f} s"
+        _LOGGER.warning("%s: %s (%s); in its way: %s", event.step, event.error, tries, whom)
     elif isinstance(event, StepStarted):
         _LOGGER.info("%s: started", event.step)
     elif isinstance(event, StepFinished):

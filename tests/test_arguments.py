@@ -32,7 +32,7 @@ _WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"transaction": ["each"]}, "transaction is 'each' or 'all'"),
     ({"acquire_timeout": True}, "acquire_timeout is a number of seconds, not True"),
     ({"acquire_timeout": None}, "acquire_timeout is a number of seconds, not None"),
-    ({"lock_timeout": "5"}, "lock_timeout is a number of seconds or None, not '5'"),
+    ({"lock_timeout": "5"}, "lock_timeout is a number of seconds, 'default' or None, not '5'"),
     ({"source": sqlalchemy.create_engine("sqlite://")}, "source is .*, not Engine$"),
 ]
 

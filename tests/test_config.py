@@ -62,7 +62,7 @@ def test_a_file(name: str, here: Path) -> None:
     assert (migrator.acquire_timeout, migrator.lock_timeout, migrator.transaction) == (5, None, "each")
     assert settings.warnings == ()
     assert shown({}, {})["ledger"] == ("our_ledger", name)
-    assert shown({}, {})["lock_timeout"] == (None, "default")
+    assert shown({}, {})["lock_timeout"] == ("default", "default")
 
 
 def test_precedence(here: Path) -> None:

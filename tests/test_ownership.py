@@ -402,7 +402,7 @@ def test_limits_are_those_of_postgresql(postgresql: Database) -> None:
     with postgresql.connect(autocommit=False) as blocker:
         blocker.execute("LOCK TABLE a")
         with pytest.raises(MigrationFailed, match="lock timeout"):
-            Migrator(postgresql.url, _ALTER, lock_timeout=0.1).upgrade()
+            Migrator(postgresql.url, _ALTER, lock_timeout=0.1, retries=0).upgrade()
     slow = MemorySource([sql_migration("1", "x", "SELECT pg_sleep(5)")])
     with pytest.raises(MigrationFailed, match="statement timeout"):
         Migrator(postgresql.url, slow, statement_timeout=0.1).upgrade()
@@ -414,7 +414,7 @@ def test_limits_are_those_of_mariadb(mariadb: Database) -> None:
     with mariadb.connect(autocommit=False) as blocker, closing(blocker.cursor()) as cursor:
         cursor.execute("SELECT * FROM a")
         with pytest.raises(MigrationFailed, match="1205"):
-            Migrator(mariadb.url, _ALTER, lock_timeout=1).upgrade()
+            Migrator(mariadb.url, _ALTER, lock_timeout=1, retries=0).upgrade()
     slow = MemorySource([sql_migration("1", "x", "SELECT sleep(5)")])
     with pytest.raises(MigrationFailed, match="1969"):
         Migrator(mariadb.url, slow, statement_timeout=0.1).upgrade()

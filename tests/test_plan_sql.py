@@ -476,6 +476,24 @@ def test_limits_are_printed(postgresql: Database, mariadb: Database) -> None:
     assert "\nSET SESSION innodb_lock_wait_timeout = 5;\n" in migrator(mariadb, **options).plan().sql()
 
 
+def test_the_lock_timeout_is_lifted_where_nobody_waits(postgresql: Database, client: Client) -> None:
+    """What is done CONCURRENTLY may wait longer, and what follows may not."""
+    postgresql.execute("CREATE TABLE here (i int)")
+    sql = "-- no-transaction\nCREATE INDEX CONCURRENTLY here_i ON here (i);\nVACUUM here;\n"
+    source = MemorySource([sql_migration("1", "index", sql)])
+
+    printed = Migrator(postgresql.url, source).plan().sql()
+    lines = printed.splitlines()
+    places = [lines.index(line) for line in lines if line.startswith("UPDATE pg_catalog.pg_settings")]
+
+    assert "SET lock_timeout = 2000;" in lines
+    assert len(places) == 2
+    assert lines[places[0] + 1 : places[1]] == ["CREATE INDEX CONCURRENTLY here_i ON here (i);"]
+    assert "pg_settings" not in Migrator(postgresql.url, source, lock_timeout=None).plan().sql()
+    assert client(postgresql, printed).returncode == 0
+    Migrator(postgresql.url, source).verify()
+
+
 def test_names_are_looked_up_where_the_plan_was_made(postgresql: Database, client: Client) -> None:
     """The search_path of the plan's connection is that of the script; the ledger is named with its schema."""
     postgresql.execute('CREATE SCHEMA "a:x"')

@@ -47,8 +47,8 @@ _PYPROJECT: Final[dict[str, Any]] = tomllib.loads((_ROOT / "pyproject.toml").rea
 _NAMES: Final = """
     Ahead Body ConfigurationError Edited Event FilesystemSource Finding HistoryError Ledger LedgerConflict LedgerError
     MemorySource Migration MigrationError MigrationFailed MigrationInProgress Migrator Missing NotCurrent OutOfOrder
-    Outcome PackageSource Plan Problem Record Report Source SourceError StalePlan StatementFinished Status StatusEntry
-    Step
+    Outcome PackageSource Plan Problem Record Report Retrying Source SourceError StalePlan StatementFinished Status
+    StatusEntry Step
     StepFinished StepStarted TableLedger TargetError Unfinished Waiting python_migration sql_migration
 """
 #: Everything public that can have a docstring; a union of types cannot.

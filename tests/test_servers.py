@@ -594,9 +594,9 @@ def test_a_session_that_is_closing_is_no_problem(database: Database) -> None:
 def run_pytest(tmp_path: Path, test: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a test in a suite of its own that has our conftest."""
     package = tmp_path / "tests"
-    package.mkdir()
-    for name in ("__init__.py", "conftest.py", "servers.py"):
-        (package / name).symlink_to(Path(__file__).with_name(name))
+    (package / "faults").mkdir(parents=True)
+    for name in ("__init__.py", "conftest.py", "servers.py", "faults/__init__.py", "faults/tally.py"):
+        (package / name).symlink_to(Path(__file__).parent / name)
     (package / "test_it.py").write_text(test, encoding="utf-8")
     # Without pytest.ini the search for a configuration would go on upwards.
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")

@@ -25,6 +25,7 @@ from dbmigrate import (
     Problem,
     Record,
     Report,
+    Retrying,
     SourceError,
     StatementFinished,
     Status,
@@ -104,6 +105,18 @@ SHAPES: list[tuple[Any, dict[str, Any]]] = [
         {"type": "Status", "entries": [_ENTRY], "findings": [_EDITED], "errors": [_EDITED], "is_current": False},
     ),
     (Waiting(10.5, "process 7"), {"type": "Waiting", "seconds": 10.5, "holder": "process 7"}),
+    (
+        Retrying(STEP, "lock timeout", 1, 11, 0.5, ("process 7",)),
+        {
+            "type": "Retrying",
+            "step": _STEP,
+            "error": "lock timeout",
+            "tries": 1,
+            "most": 11,
+            "pause": 0.5,
+            "blockers": ["process 7"],
+        },
+    ),
     (StepStarted(STEP), {"type": "StepStarted", "step": _STEP}),
     (
         StatementFinished(STEP, 1, 2, 0.25),

@@ -32,7 +32,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PASSWORD = re.compile(r"://[^:/@]*:([^@]+)@|[?&](?!passfile=)[^=]*(pass|pwd|secret|token)[^=]*=[^&]", re.IGNORECASE)
 _DIALECT = re.compile(r"([a-z]+)(?:\+\w+)?://")
 _FINDINGS: dict[str, type[Finding]] = {kind.__name__: kind for kind in (Ahead, Edited, Missing, OutOfOrder)}
-_RUN = ("transaction", "acquire_timeout", "lock_timeout", "statement_timeout")
+_RUN = ("transaction", "acquire_timeout", "lock_timeout", "statement_timeout", "retries", "retry_timeout")
 _DEFAULTS: dict[str, object] = {
     "database": None,
     "source": "migrations",
@@ -42,8 +42,10 @@ _DEFAULTS: dict[str, object] = {
     "allow": ["Ahead"],
     "transaction": "each",
     "acquire_timeout": 60.0,
-    "lock_timeout": None,
+    "lock_timeout": "default",
     "statement_timeout": None,
+    "retries": 10,
+    "retry_timeout": 300.0,
     "template": None,
     "dialect": None,
     "protected": False,
@@ -52,7 +54,9 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "source": ((str, dict), 'the path of a folder, or { package = "shop", path = "migrations" }'),
     "allow": (list, "a list of the names of findings"),
     "protected": (bool, "true or false"),
-    **dict.fromkeys(("acquire_timeout", "lock_timeout", "statement_timeout"), ((int, float), "a number of seconds")),
+    "lock_timeout": ((int, float, str), "a number of seconds, default, or none"),
+    "retries": (int, "a number of tries"),
+    **dict.fromkeys(("acquire_timeout", "statement_timeout", "retry_timeout"), ((int, float), "a number of seconds")),
 }
 
 
@@ -198,6 +202,8 @@ def text(value: object) -> str:
 def run_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a Migrator that say how to run, of those that are given."""
     found = {name: options[name] for name in _RUN if name in options}
+    if found.get("lock_timeout") == "none":
+        found["lock_timeout"] = None  # there is no such value in TOML
     if "allow" in options:
         unknown = [name for name in options["allow"] if name not in (*_FINDINGS, "none")]
         if unknown:

@@ -23,7 +23,7 @@ from dbmigrate.errors import (
     NotCurrent,
     StalePlan,
 )
-from dbmigrate.model import Edited, Event, Finding, StepFinished, Unfinished, Waiting
+from dbmigrate.model import Edited, Event, Finding, Retrying, StepFinished, Unfinished, Waiting
 from dbmigrate.script import printable
 
 if TYPE_CHECKING:
@@ -206,6 +206,10 @@ class Output:
             note = "" if event.outcome.statements else "  (there is no statement in its script)"
             said = f"  {step.migration}  {duration(event.outcome.seconds)}{note}"
             self.line(said, "applied" if step.direction == "up" else "reverted")
+        elif isinstance(event, Retrying):
+            whom = f"; in its way: {'; '.join(event.blockers)}" if event.blockers else ""
+            tries = f"try {event.tries} of {event.most}, next in {event.pause:.1f} s"
+            self.line(f"{event.step}: {event.error} ({tries}){whom}", "retrying")
         elif isinstance(event, Waiting):
             self.line(f"waiting, {event.seconds:.0f} s: {event.holder or 'another migrator is at work'}")
 

@@ -239,7 +239,25 @@ def _add_run(parser: Parser) -> None:
     group.add_argument("--transaction", choices=("each", "all"), default=argparse.SUPPRESS, help="(each)")
     for name, does in (
         ("--acquire-timeout", "wait for another migrator without progress (60)"),
-        ("--lock-timeout", "a statement may wait for a lock (the database's own)"),
         ("--statement-timeout", "a statement may take (the database's own)"),
+        ("--retry-timeout", "after these no step is tried again (300)"),
     ):
         group.add_argument(name, type=float, metavar="SECONDS", default=argparse.SUPPRESS, help=does)
+    group.add_argument(
+        "--lock-timeout",
+        type=_lock_timeout,
+        metavar="SECONDS",
+        default=argparse.SUPPRESS,
+        help="a statement may wait for a lock (2; SQLite has none); 'none': the database's own limit",
+    )
+    group.add_argument(
+        "--retries",
+        type=int,
+        metavar="N",
+        default=argparse.SUPPRESS,
+        help="a step is tried again for which a lock was not to be had, and the like (10)",
+    )
+
+
+def _lock_timeout(text: str) -> float | str:
+    return text if text in ("none", "default") else float(text)

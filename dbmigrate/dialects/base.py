@@ -330,6 +330,14 @@ class Dialect:
         """Tell whether a transaction failed only because of another one, and may be tried again."""
         return False
 
+    def blockers(self, connection: Connection, sql: str) -> Sequence[str]:  # noqa: ARG002
+        """Describe the sessions that have locks on what a statement names, where the database tells."""
+        return ()
+
+    def patience(self, statement: Statement, seconds: float) -> tuple[str, ...]:  # noqa: ARG002
+        """Return what lifts a lock timeout of so many seconds for a statement that nobody waits behind, and sets it."""
+        return ()
+
     def had_no_effect(self, error: DBAPIError) -> bool:  # noqa: ARG002
         """Tell whether the server refused a statement before it did anything, however far such a one may get."""
         return False

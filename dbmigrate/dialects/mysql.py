@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import Dialect, rows, scalar, send, send_unless
@@ -76,6 +76,22 @@ _DROP_WAIT = 5  # seconds, as PostgreSQL
 #: What SHOW CREATE says when there is no such thing, or none of that kind.
 _MISSING = {1049, 1146, 1305, 1347, 1360, 1539, 4089, 4091}
 _AT_LINE = re.compile(r"at line (\d+)\)?\Z")
+
+
+#: What may be the name of a table.
+_NAME = re.compile(r"(?:(?<=`)[^`\n]+(?=`))|\w+")
+_WHO = (
+    "SELECT DISTINCT p.id, p.user, p.host, p.command, p.time "
+    "FROM {} JOIN information_schema.processlist p ON p.id = {} "
+    "WHERE {} = DATABASE() AND {} IN :names AND p.id <> CONNECTION_ID() ORDER BY p.time DESC"
+)
+_LOCK_INFO = _WHO.format("information_schema.metadata_lock_info l", "l.thread_id", "l.table_schema", "l.table_name")
+_METADATA_LOCKS = _WHO.format(
+    "performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.thread_id = l.owner_thread_id",
+    "t.processlist_id",
+    "l.object_schema",
+    "l.object_name",
+)
 
 
 class MySQL(Dialect):
@@ -274,11 +290,22 @@ class MySQL(Dialect):
 
     def is_conflict(self, error: DBAPIError) -> bool:
         """Tell a duplicate key, or a table that exists."""
-        return _code(error) in (1062, 1050, 1205) or self.is_transient(error)
+        return _code(error) in (1062, 1050) or self.is_transient(error)
 
     def is_transient(self, error: DBAPIError) -> bool:
-        """Tell a deadlock, and a table that is younger than the snapshot; a lock wait has waited long enough."""
-        return _code(error) in (1213, 1412)
+        """Tell a deadlock, a table that is younger than the snapshot, and a lock that was not to be had in time."""
+        return _code(error) in (1205, 1213, 1412)
+
+    def blockers(self, connection: Connection, sql: str) -> Sequence[str]:
+        """Ask the plugin of MariaDB that knows, or MySQL's performance_schema, if this user may."""
+        names = sorted(set(_NAME.findall(sql[:10_000])))
+        sql = "SELECT count(*) FROM information_schema.plugins WHERE plugin_name = 'METADATA_LOCK_INFO'"
+        plugin = scalar(connection, sql)
+        query = text(_LOCK_INFO if plugin else _METADATA_LOCKS).bindparams(bindparam("names", expanding=True))
+        return [
+            f"connection {number} of {user} from {host}, {command} for {seconds} s"
+            for number, user, host, command, seconds in connection.execute(query, {"names": names})
+        ]
 
     def had_no_effect(self, error: DBAPIError) -> bool:
         """Tell a syntax error."""
@@ -296,6 +323,8 @@ class MySQL(Dialect):
             try:
                 definition = str(rows(connection, f"SHOW CREATE {place}")[0][KINDS[kind]])
             except DBAPIError as error:
+                if self.is_transient(error):
+                    raise
                 if _code(error) not in _MISSING:
                     return None
                 continue

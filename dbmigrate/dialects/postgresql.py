@@ -87,6 +87,19 @@ FROM pg_catalog.pg_inherits WHERE inhrelid = pg_catalog.to_regclass(:name)""",
 }
 
 
+#: What may be the name of a relation in SQL, with a schema or without.
+_NAME = re.compile(r'(?:"(?:[^"\n]|"")+"|[^\W\d]\w*)(?:\.(?:"(?:[^"\n]|"")+"|[^\W\d]\w*))?')
+_BLOCKERS = """
+SELECT DISTINCT a.pid, a.usename, a.client_addr, a.application_name, a.state, a.xact_start
+FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l USING (pid)
+WHERE l.granted AND a.pid <> pg_backend_pid()
+AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+AND l.relation IN (SELECT pg_catalog.to_regclass(name) FROM pg_catalog.regexp_split_to_table(:names, E'\n') AS name)
+ORDER BY a.xact_start"""
+#: Milliseconds: the longest lock_timeout there is, by which it is known again.
+_UNLIMITED = 2**31 - 1
+
+
 class PostgreSQL(Dialect):
     """PostgreSQL over direct connections."""
 
@@ -200,7 +213,7 @@ class PostgreSQL(Dialect):
 
     def limit(self, connection: Connection, name: str, seconds: float) -> Sequence[str]:  # noqa: ARG002
         """Set it in milliseconds, for this session."""
-        return (f"SET {name} = {max(int(seconds * 1000), 1)}",)
+        return (f"SET {name} = {_milliseconds(seconds)}",)
 
     def settings(self, connection: Connection) -> Sequence[str]:
         """Look for names where this connection does, and read strings and characters as it does."""
@@ -322,8 +335,24 @@ class PostgreSQL(Dialect):
         return _state(error) == "25P02"
 
     def is_transient(self, error: DBAPIError) -> bool:
-        """Tell serialization_failure and deadlock_detected."""
-        return _state(error) in ("40001", "40P01")
+        """Tell serialization_failure, deadlock_detected and lock_not_available."""
+        return _state(error) in ("40001", "40P01", "55P03")
+
+    def blockers(self, connection: Connection, sql: str) -> Sequence[str]:
+        """Describe the sessions in pg_stat_activity that have locks on relations that a statement may name."""
+        found = connection.execute(text(_BLOCKERS), {"names": "\n".join(dict.fromkeys(_NAME.findall(sql[:10_000])))})
+        return [
+            f"process {pid} of {user} from {address or 'this host'} ({application or 'no name'}), {state} since {since}"
+            for pid, user, address, application, state, since in found
+        ]
+
+    def patience(self, statement: Statement, seconds: float) -> tuple[str, ...]:
+        """Lift it for what is done CONCURRENTLY, unless the script has set it: it would leave something INVALID."""
+        if self.traits(statement) is not _OUTSIDE_PARTIAL:
+            return ()
+        set_it = "UPDATE pg_catalog.pg_settings SET setting = '{}' WHERE name = 'lock_timeout' AND setting = '{}'"
+        limit = _milliseconds(seconds)
+        return (set_it.format(_UNLIMITED, limit), set_it.format(limit, _UNLIMITED))
 
     def had_no_effect(self, error: DBAPIError) -> bool:
         """Tell syntax errors, a name that is taken, and what is refused inside a transaction.
@@ -388,6 +417,10 @@ class PostgreSQL(Dialect):
         """Take the server's position: characters from 1 in the statement as it was sent."""
         found = _field(error, "statement_position")
         return int(found) - 1 if found else None
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(int(seconds * 1000), 1)
 
 
 def _touched(statement: Statement) -> Traits | None:

@@ -20,6 +20,7 @@ from dbmigrate import (
     Event,
     MemorySource,
     Migrator,
+    Retrying,
     StatementFinished,
     Step,
     StepStarted,
@@ -54,6 +55,8 @@ class Spans:
                     "dbmigrate.transactional": event.step.transactional,
                 },
             )
+        elif isinstance(event, Retrying):
+            self._end(event.step, Status(StatusCode.ERROR, f"{event.error}; it will be tried again"))
         elif isinstance(event, StatementFinished):
             numbers = {"ordinal": event.ordinal, "count": event.count, "seconds": event.seconds}
             self.steps[str(event.step)].add_event("statement", numbers)

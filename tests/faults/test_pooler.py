@@ -268,7 +268,7 @@ def test_limits_are_those_of_a_transaction(database: Database, behind: Callable[
     with database.connect(autocommit=False) as reader:
         reader.execute("SELECT * FROM seen")
         with pytest.raises(MigrationFailed, match="lock timeout"):
-            Migrator(url, MemorySource([alter]), lock_timeout=0.2).upgrade()
+            Migrator(url, MemorySource([alter]), lock_timeout=0.2, retries=0).upgrade()
         reader.rollback()
     with pytest.raises(MigrationFailed, match="statement timeout"):
         Migrator(url, MemorySource([sql_migration("1", "a", "SELECT pg_sleep(9)")]), statement_timeout=0.2).upgrade()
