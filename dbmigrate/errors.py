@@ -46,7 +46,7 @@ class MigrationError(Exception):
 
 def counted(count: int, noun: str) -> str:
     """Return a number of things as one says it in English."""
-    return f"{count or 'no'} {noun if count == 1 else f'{noun}s'.replace('ys', 'ies')}"
+    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
 
 
 class ConfigurationError(MigrationError):

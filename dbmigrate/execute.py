@@ -197,7 +197,7 @@ def _undo(
     state = "nothing of it is left" if left is None else f"but not all of it: {left}"
     blockers = blockers_of(run, tracker.statement) if is_transient else ()
     if run.tries or blockers:
-        state += f", after {counted(run.tries + 1, 'try')}; in its way: {'; '.join(blockers) or 'unknown'}"
+        state += f", after {counted(run.tries + 1, 'attempt')}; in its way: {'; '.join(blockers) or 'unknown'}"
     failure = tracker.failure(error, f"The step was rolled back: {state}", rolled_back=left is None)
     if isinstance(error, DBAPIError) and is_transient and is_safe and left is None:
         raise InTheWayError(tracker.step, run.dialect.message(error), blockers, failure) from error

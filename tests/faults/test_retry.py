@@ -116,7 +116,7 @@ def test_the_budget_is_kept(database: Database, budget: dict[str, Any]) -> None:
 
     assert caught.value.rolled_back
     if database.kind == "postgresql":
-        assert f"after {tries} tr" in str(caught.value)
+        assert f"after {tries} attempt" in str(caught.value)
         assert "in its way: process" in str(caught.value)
     assert _columns(database) == 1
     Migrator(database.url, MemorySource([ALTER])).upgrade()
