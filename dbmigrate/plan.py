@@ -181,9 +181,13 @@ def find(version: str, migrations: Sequence[Migration]) -> Migration:
 
 
 def upgrade_steps(migrations: Sequence[Migration], history: History, to: str | None = None) -> tuple[Step, ...]:
-    """Return everything pending, at or before `to` in the source's order."""
+    """Return everything pending, at or before `to` in the source's order.
+
+    What was begun to be taken back is not applied any more: whoever needs it must wait, or hear that it is unfinished.
+    """
     last = len(migrations) if to is None else migrations.index(find(to, migrations)) + 1
-    return tuple(Step(m, "up") for m in migrations[:last] if m.version not in history.applied)
+    begun = history.unfinished.version if history.unfinished else None
+    return tuple(Step(m, "up") for m in migrations[:last] if m.version not in history.applied or m.version == begun)
 
 
 def downgrade_steps(

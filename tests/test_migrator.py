@@ -454,6 +454,21 @@ def test_a_step_outside_a_transaction_is_waited_for_on_sqlite(sqlite: Database) 
     assert ran(migrator(sqlite, two).upgrade()) == ["2_y up"]
 
 
+def test_upgrade_does_not_pass_over_what_is_half_taken_back(database: Database) -> None:
+    """A way back that stopped in the middle: whoever needs that migration hears of it, though the ledger has it."""
+    head = "-- dbmigrate: no-transaction\n"
+    down = f"{head}DELETE FROM users;\nINSERT INTO nowhere VALUES (1);\n"
+    m = migrator(database, (USERS, sql_migration("2", "x", f"{head}INSERT INTO users VALUES (7)", down)))
+    m.upgrade()
+    with pytest.raises(MigrationFailed, match="stays unfinished"):
+        m.downgrade()
+
+    for name, to in (("upgrade", None), ("upgrade", "2"), ("goto", "2")):
+        with pytest.raises(HistoryError, match="its down script began"):
+            getattr(m, name)(to)
+    assert ran(m.upgrade("1")) == []
+
+
 # -- transactions of authors
 
 

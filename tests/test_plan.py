@@ -747,11 +747,12 @@ def test_fold_equals_the_model(past: tuple[tuple[str, ...], str, Model]) -> None
 @_PATIENT
 @given(_pasts())
 def test_an_upgrade_completes_what_is_applied(past: tuple[tuple[str, ...], str, Model]) -> None:
-    """What is applied and what an upgrade would run are, together, everything and nothing twice."""
+    """What is applied and what an upgrade would run are, together, everything; twice only what is half taken back."""
     order, ledger, model = past
     steps = upgrade_steps(source(" ".join(order)), history(ledger))
 
-    assert [v for v in order if v not in model.standing] == versions(steps).split()
+    half = (model.open or "")[:-1]
+    assert [v for v in order if v not in model.standing or v == half] == versions(steps).split()
 
 
 @_PATIENT
