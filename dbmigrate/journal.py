@@ -325,6 +325,9 @@ def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[Journal
                 f"{where} made something that ended with its session, so the rest cannot go on: finish or undo the "
                 f'step by hand, then call resolve("{begun.version}", applied=..., reason=...)',
             )
+    else:  # no statement is left
+        if finding.in_doubt:
+            raise HistoryError([finding], f"{step.body.origin}: the statement in doubt is no longer in it: restore it")
     if done:
         raise HistoryError(
             [finding], f"{step.body.origin}: statements that ran already are no longer in it: restore them"
