@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Database
 
-pytestmark = pytest.mark.every_driver
+pytestmark = [pytest.mark.every_driver, pytest.mark.fault("many processes call upgrade() at the same instant")]
 
 PROCESSES = 32
 
@@ -78,10 +78,10 @@ def test_rows_are_inserted_once(database: Database, tmp_path: Path, *, lock: boo
     assert sorted(n for (n,) in database.query("SELECT n FROM seen")) == [int(v) for v in versions]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_without_the_lock_the_ledger_is_enough(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> None:
+@pytest.mark.default_driver
+@pytest.mark.kinds("sqlite", "postgresql")
+def test_without_the_lock_the_ledger_is_enough(database: Database, tmp_path: Path) -> None:
     """The same with the lock switched off, where DDL is transactional: the ledger's key decides."""
-    database: Database = request.getfixturevalue(kind)
     folder = tmp_path / "migrations"
     folder.mkdir()
     versions = _write_ddl(folder, database.kind)
@@ -91,6 +91,7 @@ def test_without_the_lock_the_ledger_is_enough(request: pytest.FixtureRequest, k
 
 @pytest.mark.default_driver
 @pytest.mark.kinds("sqlite", "postgresql")
+@pytest.mark.fault("many threads call upgrade() at the same instant")
 def test_one_migrator_in_many_threads(database: Database, tmp_path: Path) -> None:
     """One Migrator that eight threads share and call at the same instant: every migration once, nobody fails."""
     folder = tmp_path / "migrations"
