@@ -9,7 +9,8 @@ Nothing else on the machine is touched.
 
 The server is not our child but the child of a *watchdog*: this file, run as a script. The
 watchdog makes the directory, starts the server, and then reads from a pipe whose other end only
-we hold. When the pipe closes, it stops the server and removes the directory. A pipe closes when
+we hold. It ends the server as a crash does, and starts it again, when it is told to. When the
+pipe closes, it stops the server and removes the directory. A pipe closes when
 its holder ends, however it ends, so an orderly stop, Ctrl-C and `kill -9` all take the same way.
 """
 
@@ -101,7 +102,7 @@ class Server:
     socket: Path
     #: The TCP port on 127.0.0.1.
     port: int
-    #: The server's own process.
+    #: The server's own process, the first one.
     pid: int
     _watchdog: subprocess.Popen[str] | None = field(default=None, repr=False, compare=False)
 
@@ -134,6 +135,23 @@ class Server:
         """Stop the server and remove its directory, if this process started it."""
         if self._watchdog is not None:
             _dismiss(self._watchdog)
+
+    def crash(self) -> None:
+        """End the server with no time to write anything. One that is `durable` loses nothing by it."""
+        self._tell("crash")
+
+    def start_again(self) -> None:
+        """Start the server behind a crash, on the same data and port."""
+        self._tell("start")
+
+    def _tell(self, word: str) -> None:
+        assert self._watchdog is not None, "only the process that started a server may crash it"
+        assert self._watchdog.stdin is not None
+        assert self._watchdog.stdout is not None
+        self._watchdog.stdin.write(word)
+        self._watchdog.stdin.flush()
+        answer = json.loads(self._watchdog.stdout.readline())
+        assert answer == {}, answer
 
     def address(self) -> dict[str, str | int]:
         """What another process needs to know to use this server, fit for JSON."""
@@ -267,10 +285,12 @@ def _watch(kind: Kind, durability: str, asked_by: int) -> int:
     signal.signal(signal.SIGHUP, _exit_on_signal)
     asked = _Asked(asked_by)
     try:
-        with _running(kind, durable=durability == "durable", asked=asked) as server:
+        with _running(kind, durable=durability == "durable", asked=asked) as (server, life):
             _tell(server.address())
-            while not asked.to_stop(within=1.0):
-                pass
+            while (word := asked.word(within=1.0)) != "stop":
+                if word:
+                    life.end() if word == "crash" else life.go_on()
+                    _tell({})
     except Exception as error:  # noqa: BLE001
         # Whatever it is, the caller hears of it.
         _tell({"error": str(error) or repr(error)})
@@ -292,19 +312,40 @@ def _exit_on_signal(*_: object) -> NoReturn:
 
 
 class _Asked:
-    """Whether the process that asked for the server has asked to stop it, or is gone."""
+    """What the process that asked for the server says; if it is gone, that is to stop it."""
 
     def __init__(self, by: int) -> None:
         self._by = by
 
-    def to_stop(self, within: float) -> bool:
+    def word(self, within: float) -> str:
         readable, _, _ = select.select([0], [], [], within)
         # A forked child of that process may hold the pipe open after its end.
-        return bool(readable) or os.getppid() != self._by
+        if os.getppid() != self._by:
+            return "stop"
+        return (os.read(0, 16).decode() or "stop") if readable else ""
+
+
+class _Life:
+    """The process of a server, and after a crash the next one."""
+
+    def __init__(self, recipe: _Recipe, port: int, asked: _Asked) -> None:
+        self._recipe, self._port, self._asked = recipe, port, asked
+        self.process = recipe.launch(port)
+
+    def end(self) -> None:
+        _end(self.process, self._recipe.stop_signal)
+
+    def is_ready(self) -> bool:
+        return self._recipe.wait_until_ready(self.process, self._asked)
+
+    def go_on(self) -> None:
+        self.process = self._recipe.launch(self._port)
+        if not self.is_ready():
+            raise ServerUnavailableError(f"it did not start again:\n{self._recipe.log()[-2000:]}")
 
 
 @contextlib.contextmanager
-def _running(kind: Kind, *, durable: bool, asked: _Asked) -> Iterator[Server]:
+def _running(kind: Kind, *, durable: bool, asked: _Asked) -> Iterator[tuple[Server, _Life]]:
     owner = _unprivileged_user(kind)
     directory = _make_directory(kind, owner)
     try:
@@ -313,13 +354,13 @@ def _running(kind: Kind, *, durable: bool, asked: _Asked) -> Iterator[Server]:
         # A free port can be taken by someone else before we use it.
         for attempt in range(3):
             port = _free_port()
-            process = recipe.launch(port)
+            life = _Life(recipe, port, asked)
             try:
-                if recipe.wait_until_ready(process, asked):
-                    yield Server(kind, directory, recipe.data, recipe.socket, port, process.pid)
+                if life.is_ready():
+                    yield Server(kind, directory, recipe.data, recipe.socket, port, life.process.pid), life
                     return
             finally:
-                _end(process, recipe.stop_signal)
+                life.end()
             if attempt == 2 or "ddress already in use" not in recipe.log():
                 raise ServerUnavailableError(f"{kind} did not start:\n{recipe.log()[-2000:]}")
     finally:
@@ -416,7 +457,7 @@ class _Recipe:
         while process.poll() is None and time.monotonic() < deadline:
             if self.is_ready():
                 return True
-            if asked.to_stop(within=0.02):
+            if asked.word(within=0.02):
                 return False
         return False
 
@@ -533,7 +574,7 @@ class _MariaDB(_Recipe):
         # An address of "%" covers the Unix socket as well, so that the definer of a view
         # is the same one whichever way its creator came.
         (self.directory / "init.sql").write_text(
-            f"CREATE USER '{USER}'@'%';\nGRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
+            f"CREATE USER IF NOT EXISTS '{USER}'@'%';\nGRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
         )
 
     def command(self, port: int) -> list[str]:
