@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.reduction import DupFd
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import sqlalchemy
 from sqlalchemy import event
 
-from dbmigrate import Migrator
+from dbmigrate import MigrationError, Migrator, Report
 from dbmigrate.dialects import dialect_for
 
 if TYPE_CHECKING:
@@ -146,6 +146,86 @@ def _mortal(boundary: int, url: str, call: Callable[[sqlalchemy.Engine], object]
     event.listen(engine, "before_cursor_execute", pass_boundary)
     event.listen(engine, "after_cursor_execute", pass_boundary)
     call(engine)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Just before or after the first message that begins with a text, behind one that begins with another."""
+
+    when: Literal["before", "after"]
+    text: str
+    behind: str = ""
+
+    def listen(self, engine: sqlalchemy.Engine, act: Callable[[Any], object]) -> None:
+        """Act at that moment, once, with the connection of the driver that sends the message."""
+        open_, done = [not self.behind], list[bool]()
+
+        def look(*arguments: Any) -> None:
+            if open_[0] and not done and arguments[2].startswith(self.text):
+                done.append(True)
+                act(arguments[0].connection.dbapi_connection)
+            open_[0] = open_[0] or arguments[2].startswith(self.behind)
+
+        event.listen(engine, f"{self.when}_cursor_execute", look)
+
+    def __str__(self) -> str:
+        return f"{self.when} {self.text}"
+
+
+class Sleeper:
+    """A process that calls upgrade() and is stopped (SIGSTOP) at a moment, until it is woken."""
+
+    def __init__(self, url: sqlalchemy.URL, source: Any, moment: Moment) -> None:
+        self._pipe, theirs = _CONTEXT.Pipe()
+        address = url.render_as_string(hide_password=False)
+        self._process = _CONTEXT.Process(target=_sleep, args=(theirs, address, source, moment))
+        self._process.start()
+        theirs.close()
+        assert self._hear() == "here"
+        # It waits for a word, so that it does not matter when exactly the signal arrives.
+        self._send_signal(signal.SIGSTOP)
+
+    def wake(self) -> Answer:
+        """Let it go on; return what it says in the end."""
+        self._pipe.send("go on")
+        self._send_signal(signal.SIGCONT)
+        answer = self._hear()
+        assert isinstance(answer, Answer)
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def _hear(self) -> object:
+        assert self._pipe.poll(PATIENCE), "it says nothing"
+        return self._pipe.recv()
+
+    def _send_signal(self, number: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+
+def _sleep(pipe: Any, url: str, source: Any, moment: Moment) -> None:
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+
+    def pause(_: object) -> None:
+        pipe.send("here")
+        pipe.recv()
+
+    moment.listen(engine, pause)
+    try:
+        migrator = Migrator(engine, source)
+        report = migrator.upgrade()
+        answer = Answer([str(o.step) for o in report.outcomes], migrator.status().is_current)
+    except MigrationError as error:
+        applied = [str(o.step) for o in getattr(error, "report", Report()).outcomes]
+        answer = Answer(applied, is_current=False, error=str(error))
+    pipe.send(answer)
 
 
 def interrupted(url: sqlalchemy.URL, source: Any, after: float) -> str:

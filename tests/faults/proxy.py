@@ -1,4 +1,4 @@
-"""A proxy that drops a connection at a message: before the server gets it, or before the client gets the answer."""
+"""A proxy that drops a connection at a message, or freezes it: before the server gets it, or behind that."""
 
 from __future__ import annotations
 
@@ -40,6 +40,29 @@ class Drop:
             self.is_done = self.is_done or falls
             return falls
 
+    def is_over(self, done: threading.Event) -> bool:  # noqa: ARG002
+        """Tell whether the connection goes on behind it."""
+        return False
+
+
+@dataclass
+class Freeze(Drop):
+    """The same, but the connection stays open and carries nothing, either way, until it is thawed."""
+
+    thawed: threading.Event = field(default_factory=threading.Event)
+    is_cut: bool = False
+
+    def thaw(self, *, cut: bool = False) -> None:
+        """Carry on, with what came meanwhile; or `cut` the connection after all."""
+        self.is_cut = cut
+        self.thawed.set()
+
+    def is_over(self, done: threading.Event) -> bool:
+        """Wait for that."""
+        while not (done.is_set() or self.thawed.wait(0.02)):
+            pass
+        return self.thawed.is_set() and not self.is_cut
+
 
 @contextmanager
 def proxy(port: int, drop: Drop) -> Generator[int]:
@@ -78,9 +101,9 @@ def _serve(client: socket.socket, port: int, drop: Drop, done: threading.Event) 
                 if not message:
                     return
                 falls = side is client and drop.falls_on(message)
-                if not (falls and drop.when == "before"):
-                    other[side].sendall(message)
-                if falls:
-                    if drop.when == "after":
-                        server.recv(65536)  # the answer, which nobody gets
+                if falls and drop.when == "before" and not drop.is_over(done):
+                    return
+                other[side].sendall(message)
+                if falls and drop.when == "after" and not drop.is_over(done):
+                    server.recv(65536)  # the answer, which nobody gets
                     return

@@ -1,0 +1,95 @@
+"""A connection that freezes: it stays open and carries nothing, for a while or for ever."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dbmigrate import MigrationInProgress, Migrator, Report, StatementFinished
+from tests.faults.proxy import Freeze, proxy
+from tests.faults.scene import Scene, steps_of, until
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tests.conftest import Database
+    from tests.faults.proxy import When
+
+pytestmark = pytest.mark.kinds("postgresql", "mariadb")
+
+_LOCK = "pg_try_advisory_lock|GET_LOCK"
+
+#: The message at which the connection of a run freezes, and on which side of it.
+MOMENTS: dict[str, tuple[str, int, When]] = {
+    "it has the lock and does not know": (_LOCK, 1, "after"),
+    "in a transaction, before a statement": ("2 up", 1, "before"),
+    "in a transaction, behind a statement": ("2 up", 1, "after"),
+    "before the record": ("INTO .{,30}dbmigrate_ledger", 2, "before"),
+    "before a COMMIT": ("COMMIT", 3, "before"),
+    "behind a COMMIT": ("COMMIT", 3, "after"),
+    "before a statement outside a transaction": ("CONCURRENTLY|COPY", 1, "before"),
+    "behind a statement outside a transaction": ("CONCURRENTLY|COPY", 1, "after"),
+}
+AT = pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+
+
+@contextmanager
+def _frozen(scene: Scene, moment: tuple[str, int, When], **options: Any) -> Generator[tuple[Freeze, Future[Report]]]:
+    """Let somebody upgrade through a connection that freezes; give that when it has."""
+    word, number, when = moment
+    freeze = Freeze(word, number, when)
+    assert scene.database.server is not None
+    with proxy(scene.database.server.port, freeze) as port, ThreadPoolExecutor(1) as pool:
+        url = scene.database.url_for(scene.database.driver, tcp=True).set(port=port)
+        future = pool.submit(scene.migrator(url, **options).upgrade)
+        try:
+            until(lambda: freeze.is_done or future.done(), f"{word} {number}")
+            assert not future.done(), future.result()
+            yield freeze, future
+        finally:
+            freeze.thaw(cut=not freeze.thawed.is_set())
+
+
+def _names(holder: str | None, session: int) -> bool:
+    return f" {session} " in str(holder)
+
+
+@AT
+@pytest.mark.fault("the connection of a run freezes for a while")
+def test_a_frozen_holder_goes_on(database: Database, moment: tuple[str, int, When]) -> None:
+    """Others wait as long as they are told to, and learn who holds the lock; thawed, it goes on as if nothing were."""
+    scene = Scene(database)
+    with _frozen(scene, moment) as (freeze, future):
+        (session,) = scene.sessions()
+        with pytest.raises(MigrationInProgress) as caught:
+            scene.migrator(acquire_timeout=0.2).upgrade()
+        assert _names(caught.value.holder, session)
+        assert _names(str(caught.value), session)
+        freeze.thaw()
+        assert steps_of(future.result()) == scene.steps
+    scene.check()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.fault("the connection of a waiter freezes for a while")
+def test_a_frozen_waiter(database: Database, when: When) -> None:
+    """It stands in nobody's way, and finds everything done in the end."""
+    scene = Scene(database)
+    moment = (_LOCK, 2, when)
+    frozen = list[tuple[Freeze, Future[Report]]]()
+
+    def on_event(event: object) -> None:
+        """Once the lock is held: have somebody wait for it, whose connection freezes."""
+        if isinstance(event, StatementFinished) and not frozen:
+            frozen.append(stack.enter_context(_frozen(scene, moment)))
+
+    with ExitStack() as stack:
+        assert steps_of(Migrator(database.url, scene.source, on_event=on_event).upgrade()) == scene.steps
+        ((freeze, future),) = frozen
+        assert steps_of(scene.migrator().upgrade()) == []
+        freeze.thaw()
+        assert steps_of(future.result()) == []
+    scene.check()
