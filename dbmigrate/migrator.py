@@ -524,7 +524,11 @@ def _settled(run: Run, course: tuple[Sequence[Step], History | Record]) -> tuple
         return course
     lost, (steps, before) = run.losses[-1], course
     last = lost.outcomes[-1].record
-    is_there = any((record.seq, record.chain) == (last.seq, last.chain) for record in records(run, brief=True))
+    # The same step run by somebody else meanwhile has the same chain: what tells them apart is the session.
+    is_there = any(
+        (record.seq, record.chain) == (last.seq, last.chain) and record.session in (None, last.session)
+        for record in records(run)
+    )
     lost.is_settled = True
     if not is_there:
         return steps, before

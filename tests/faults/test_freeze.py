@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dbmigrate import MigrationInProgress, Migrator, Report, StatementFinished
+from dbmigrate import MigrationError, MigrationFailed, MigrationInProgress, Migrator, Report, StatementFinished
 from tests.faults.proxy import Freeze, proxy
 from tests.faults.scene import Scene, steps_of, until
 
@@ -71,6 +72,34 @@ def test_a_frozen_holder_goes_on(database: Database, moment: tuple[str, int, Whe
         freeze.thaw()
         assert steps_of(future.result()) == scene.steps
     scene.check()
+
+
+@AT
+@pytest.mark.fault("the connection of a run freezes, and the server ends its session")
+def test_a_holder_that_is_frozen_for_ever(database: Database, moment: tuple[str, int, When]) -> None:
+    """Somebody else goes on; what the frozen one says in the end is true, and each step is reported by one of them."""
+    scene = Scene(database)
+    with _frozen(scene, moment) as (freeze, future):
+        scene.end_sessions()
+        ran = scene.recover()
+        freeze.thaw(cut=True)
+        report, unknown = _truth(future)
+    reported = Counter(steps_of(report) + ran)
+    assert reported.total() == len(reported)
+    assert set(scene.steps) - set(reported) <= unknown
+    scene.check()
+
+
+def _truth(future: Future[Report]) -> tuple[Report, set[str]]:
+    """Return what a run reports in the end, and the step of which it says that it does not know."""
+    try:
+        return future.result(), set()
+    except MigrationFailed as error:
+        assert "connection was lost" in str(error)
+        return error.report, {str(error.step)} if "status() tells whether" in str(error) else set()
+    except MigrationError as error:
+        assert "the database failed between steps" in str(error)
+        return Report(), set()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
