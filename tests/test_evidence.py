@@ -72,6 +72,9 @@ _TELLING: Final = {
         "ALTER TABLE t DROP INDEX k",
         "ALTER TABLE t DROP FOREIGN KEY f",
         "ALTER TABLE t DROP PRIMARY KEY",
+        "ALTER TABLE t DROP CONSTRAINT CHK",
+        "ALTER TABLE t DROP CONSTRAINT f",
+        "ALTER TABLE t DROP CONSTRAINT u, DROP CONSTRAINT f, DROP COLUMN c",
         "ALTER TABLE t MODIFY a BIGINT",
         "ALTER TABLE t CHANGE a aa INT",
         "ALTER TABLE t CHANGE COLUMN a a BIGINT",
@@ -121,6 +124,8 @@ _REPEATABLE: Final = {
         "DROP TABLE IF EXISTS pt, v2",
         "ALTER TABLE t ADD COLUMN IF NOT EXISTS d INT, DROP COLUMN IF EXISTS e",
         "ALTER TABLE t FORCE, ALGORITHM=INPLACE",
+        "ALTER TABLE t CONVERT TO CHARACTER SET latin1",
+        "ALTER TABLE t DROP CONSTRAINT IF EXISTS chk",
         "CREATE INDEX IF NOT EXISTS i ON t (b)",
         "DROP INDEX IF EXISTS i ON t",
         "DROP PROCEDURE IF EXISTS pr",
@@ -140,8 +145,6 @@ _REPEATABLE: Final = {
 _SILENT: Final = {
     "mariadb": (
         "TRUNCATE TABLE t",
-        "ALTER TABLE t CONVERT TO CHARACTER SET latin1",
-        "ALTER TABLE t DROP CONSTRAINT chk",
         "ALTER TABLE t AUTO_INCREMENT = 7",
         "ALTER TABLE pt EXCHANGE PARTITION a WITH TABLE v2",
         "ALTER TABLE pt TRUNCATE PARTITION a",
@@ -222,6 +225,9 @@ _T: Final = {"TABLE `t`": ") ENGINE=InnoDB", "TABLE `t` column `a`": "`a` int", 
         ("ALTER TABLE t COMMENT='x'", _T | {"TABLE `t` column `e`": "`e` int"}),
         ("ALTER TABLE t ADD INDEX (a)", _T | {"TABLE `t` key `x`": "(`a`)", "TABLE `t` key `y`": "(`a`)"}),
         ("ALTER TABLE t ADD INDEX (a)", _T | {"TABLE `t` column `a`": "`a` bigint"}),
+        ("ALTER TABLE t ADD d INT, CONVERT TO CHARACTER SET latin1", _T | {"TABLE `t`": ") CHARSET=latin1"}),
+        ("ALTER TABLE t DROP CONSTRAINT c", _T | {"TABLE `t` column `d`": "`d` int"}),
+        ("ALTER TABLE t DROP CONSTRAINT k", {n: d for n, d in _T.items() if "column" not in n}),
         ("DROP TABLE t, u", {}),
         ("RENAME TABLE t TO u", {}),
     ],
@@ -232,6 +238,21 @@ def test_what_is_not_as_the_statement_says_is_asked(sql: str, now: Seen) -> None
 
     assert effect is not None
     assert judge(effect, _T, now) is None
+
+
+@pytest.mark.parametrize(
+    ("gone", "verdict"),
+    [((), "not done"), (("constraint",), "done"), (("constraint", "key"), "done"), (("key",), None)],
+)
+def test_a_foreign_key_is_not_its_index(gone: tuple[str, ...], verdict: str | None) -> None:
+    """They have the same name, and the index can be dropped without it where another one serves."""
+    _, effect = _effect("mariadb", "ALTER TABLE t DROP CONSTRAINT f")
+    before = _T | {"TABLE `t` constraint `f`": "FOREIGN KEY (`a`)", "TABLE `t` key `f`": "KEY `f` (`a`)"}
+
+    lost = {f"TABLE `t` {kind} `f`" for kind in gone}
+
+    assert effect is not None
+    assert judge(effect, before, {name: text for name, text in before.items() if name not in lost}) == verdict
 
 
 # -- resume

@@ -36,6 +36,8 @@ class Effect:
     repeatable: bool = False
     #: It does nothing where what is to appear is there already (IF NOT EXISTS).
     optional: bool = False
+    #: Of each of these the first one that is there before must not be there then.
+    either: frozenset[tuple[str, ...]] = frozenset()
 
 
 REPEATABLE = Effect(repeatable=True)
@@ -57,6 +59,11 @@ def judge(effect: Effect, before: Seen, now: Seen) -> Verdict | None:
             if not fitting or (name.endswith("*") and len(fitting) > 1):
                 return None
             explained |= fitting
+    for things in effect.either:
+        name = next((thing for thing in things if thing in before), "")
+        if name not in went:
+            return None
+        explained.add(name)
     names = [name.lower() for name in effect.names]
     for thing in changed - explained:
         texts = [text.lower() for text in (thing, before.get(thing, ""), now.get(thing, ""))]

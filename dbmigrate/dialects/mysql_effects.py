@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from dbmigrate.dialects.evidence import REPEATABLE, Effect, Words
 from dbmigrate.dialects.mysql_grammar import MYSQL
@@ -174,7 +175,7 @@ class _Table:
     def __init__(self, names: Sequence[str]) -> None:
         self.names, self.table = names, thing("TABLE", names)
         self.appears, self.vanishes, self.alters = set[str](), set[str](), set[str]()
-        self.mentioned = set[str]()
+        self.either, self.mentioned = set[tuple[str, ...]](), set[str]()
         #: Every action so far can be repeated.
         self.repeatable = True
 
@@ -182,15 +183,16 @@ class _Table:
         """Return all of it together."""
         if self.repeatable:
             return REPEATABLE
-        return _of_table(self.names, self.appears, self.vanishes, self.alters, self.mentioned)
+        found = _of_table(self.names, self.appears, self.vanishes, self.alters, self.mentioned)
+        return replace(found, either=frozenset(self.either))
 
     def act(self, words: Words) -> bool:
         """Take one action. False: it is none whose effect can be told for certain."""
         first = words.peek()
         if first in _MANNERS:
             return True
-        if first == "FORCE":
-            return True
+        if first in ("FORCE", "CONVERT"):
+            return True  # to convert once more changes nothing
         act = {"ADD": self._add, "DROP": self._drop, "MODIFY": self._modify, "CHANGE": self._change}.get(first)
         act = act or {"ALTER": self._alter, "RENAME": self._rename}.get(first)
         if act is not None:
@@ -284,26 +286,26 @@ class _Table:
             self.repeatable = False
             self.alters.add(self.table)
             return True
-        kind = "column"
+        kinds = ["column"]
         if words.skip("PRIMARY", "KEY"):
             self.repeatable = False
             self.vanishes |= self._part("key", "primary")
             return True
         if words.skip("FOREIGN", "KEY") or words.skip("CHECK"):
-            kind = "constraint"
+            kinds = ["constraint"]
         elif words.skip("INDEX") or words.skip("KEY"):
-            kind = "key"
-        elif words.peek() == "CONSTRAINT":
-            return False  # it may be a key as well
+            kinds = ["key"]
+        elif words.skip("CONSTRAINT"):
+            kinds = ["constraint", "key"]  # a unique key is a constraint too; a foreign key has a key of its name
         else:
             words.skip("COLUMN")
         optional = words.skip("IF", "EXISTS")
         if (name := words.name()) is None:
             return False
-        gone = self._part(kind, name)
+        self.mentioned.add(name)
         if not optional:
             self.repeatable = False
-            self.vanishes |= gone
+            self.either.add(tuple(_part(self.table, kind, name) for kind in kinds))
         return True
 
     def _modify(self, words: Words) -> bool:
