@@ -231,7 +231,7 @@ def _lock(run: Run) -> Generator[None]:
         finally:
             run.has_lock = lambda: True
             if not (run.is_lost if keeper is connection else keeper.invalidated):
-                with suppress(DBAPIError):  # the session ends next, and the lock with it
+                with suppress(SQLAlchemyError):  # the session ends next, and the lock with it
                     dialect.unlock(keeper, key)
 
 
