@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.reduction import DupFd
@@ -133,6 +133,14 @@ def upgrade(engine: sqlalchemy.Engine, folder: str) -> None:
 def downgrade(engine: sqlalchemy.Engine, folder: str) -> None:
     """Take everything back."""
     Migrator(engine, folder).downgrade(to="base")
+
+
+def call(
+    engine: sqlalchemy.Engine, folder: str, name: str, arguments: Mapping[str, Any], options: Mapping[str, Any]
+) -> None:
+    """Make one call of a Migrator; what it raises shows in what it leaves."""
+    with suppress(MigrationError):
+        getattr(Migrator(engine, folder, **options), name)(**arguments)
 
 
 def _mortal(boundary: int, url: str, call: Callable[[sqlalchemy.Engine], object]) -> None:
