@@ -364,7 +364,10 @@ class Call:
         """Choose what an upgrade would run; nothing must be unfinished."""
         if self.errors():
             raise RefusedError("HistoryError")
-        self.planned = Planned([file for file, _ in self.up(to)], len(self.state.records))
+        files = [file for file, _ in self.up(to)]
+        if self.mode == "all" and not all(file.up.is_whole(self.kind) for file in files):
+            raise RefusedError("ConfigurationError")
+        self.planned = Planned(files, len(self.state.records))
 
     def apply(self, plan: Planned) -> None:
         """Carry out a plan."""

@@ -457,21 +457,9 @@ class Machine(RuleBasedStateMachine):
         arguments: dict[str, dict[str, Any]] = {"downgrade": {"to": "base"}, "redo": {"steps": 1}}
         first = arguments.get(name, {})
         came = list[tuple[str | None, State]]()
-
-        def interfere() -> None:
-            model = self._model(other)
-            expected = _refusal(model, "upgrade", {})
-            limits = {} if self.kind == "sqlite" else {"lock_timeout": 1}
-            error, _ = _outcome(lambda: self._migrator(other, acquire_timeout=0, **limits).upgrade())
-            is_in_the_way = isinstance(error, MigrationInProgress)
-            # who has something to do, and finds the lock taken
-            assert is_in_the_way or _name(error) == (expected and expected.name)
-            assert not is_in_the_way or len(model.states) > 1 or self.state.open or expected
-            came.append((_name(error), self.state if is_in_the_way else model.state))
-
         before, alone = self.state, self._model(how)
         refused = _refusal(alone, name, first)
-        self.cutter.arm(Crash(-1 - at), interfere)
+        self.cutter.arm(Crash(-1 - at), lambda: came.append(self._interfere(other)))
         error, _ = _outcome(lambda: getattr(self._migrator(how, on_event=self.cutter.disarm), name)(**first))
         self.cutter.arm(None)
         behind = self._model(how, came[0][1] if came else None)
@@ -484,6 +472,19 @@ class Machine(RuleBasedStateMachine):
             is_idle = len(alone.states) == 1 and _name(error) == (refused and refused.name)
             fits.append(is_idle or isinstance(error, StalePlan))
         assert any(fits)
+
+    def _interfere(self, how: How) -> tuple[str | None, State]:
+        """Upgrade in the middle of another call, without waiting; return the error and where it leads to."""
+        model = self._model(how)
+        expected = _refusal(model, "upgrade", {})
+        limits = {} if self.kind == "sqlite" else {"lock_timeout": 1}
+        error, _ = _outcome(lambda: self._migrator(how, acquire_timeout=0, **limits).upgrade())
+        self._take_away()
+        if isinstance(error, MigrationInProgress):  # the lock is taken, which is of interest to who has something to do
+            assert len(model.states) > 1 or expected is not None
+            return _name(error), self.state
+        assert _name(error) == (expected and expected.name)
+        return _name(error), model.state
 
     def _is_edited(self) -> bool:
         return any(v in self.files and self.files[v].up != one.up for v, one in self.state.applied.items())
@@ -553,11 +554,15 @@ class Machine(RuleBasedStateMachine):
     def _seen(self, state: State) -> tuple[Any, ...]:
         return seen(state, self.kind, str(self.path / "copies"))
 
-    def _look(self) -> tuple[Any, ...]:
-        """Return what is in the database, as the model has it."""
+    def _take_away(self) -> None:
+        """Count the files that statements made, so that they can make them again."""
         for copy in (self.path / "copies").iterdir():
             self.copies[copy.name] += 1
             copy.unlink()
+
+    def _look(self) -> tuple[Any, ...]:
+        """Return what is in the database, as the model has it."""
+        self._take_away()
         query = self.database.query
         rows = Counter(what for (what,) in query("SELECT what FROM seen"))
         things = {name for (name,) in query(_THINGS[self.kind])}
