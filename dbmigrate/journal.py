@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.dialects.base import StepError, send
 from dbmigrate.dialects.evidence import Seen, Verdict, differences, judge, written
-from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, SourceError
+from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, MigrationInProgress, SourceError
 from dbmigrate.ledger import TableLedger
 from dbmigrate.model import JournalEntry, Record, State, Step
 from dbmigrate.plan import History, unfinished
@@ -272,7 +272,8 @@ class _Journal(Tracker):
         self.know_again(None)
         if head < self.record.seq:  # the begin was rolled back too, so nothing else was committed
             if left is None and (
-                isinstance(error, LedgerError) or (isinstance(error, SourceError) and not run.outcomes)
+                isinstance(error, LedgerError | MigrationInProgress)
+                or (isinstance(error, SourceError) and not run.outcomes)
             ):
                 return error
             return self.failure(error, f"Nothing of the step was committed{rest}", rolled_back=left is None)

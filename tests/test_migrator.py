@@ -454,6 +454,21 @@ def test_a_step_outside_a_transaction_is_waited_for_on_sqlite(sqlite: Database) 
     assert ran(migrator(sqlite, two).upgrade()) == ["2_y up"]
 
 
+def test_a_reader_in_the_way_of_a_step_outside_a_transaction(sqlite: Database) -> None:
+    """Nothing of the step is committed, and no statement of it is at fault: it is said as of any other step."""
+    migrator(sqlite, [USERS]).upgrade()
+    two = [USERS, sql_migration("2", "x", "-- dbmigrate: no-transaction\nINSERT INTO users VALUES (2)")]
+    with sqlite.connect() as reader:
+        reader.execute("INSERT INTO users VALUES (5), (6)")
+        cursor = reader.execute("SELECT id FROM users")
+        cursor.fetchone()  # and not the rest
+        with pytest.raises(MigrationInProgress):
+            migrator(sqlite, two, acquire_timeout=0.1).upgrade()
+        cursor.close()
+
+    assert ran(migrator(sqlite, two).upgrade()) == ["2_x up"]
+
+
 def test_upgrade_does_not_pass_over_what_is_half_taken_back(database: Database) -> None:
     """A way back that stopped in the middle: whoever needs that migration hears of it, though the ledger has it."""
     head = "-- dbmigrate: no-transaction\n"
