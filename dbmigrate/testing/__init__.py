@@ -1,6 +1,12 @@
-"""Contract suites for sources and ledgers of your own.
+"""What dbmigrate itself is tested with, for what you write.
 
-They are plain classes: say how to make one, and let any test framework run the methods, or `check`, which is none.
+Kills and races over your migrations, in databases that are made for it:
+
+    check_crash_safe(Migrator(url, "migrations"))
+    check_race_safe(Migrator(url, "migrations"), processes=8)
+
+Contract suites for sources and ledgers of your own. They are plain classes: say how to make one, and let any test
+framework run the methods, or `check`, which is none.
 
     class TestArchive(SourceContract):               # pytest
     class TestArchive(SourceContract, TestCase):     # unittest
@@ -12,5 +18,8 @@ A promise that is broken is an AssertionError (`python -O` changes nothing), one
 
 from dbmigrate.testing.checks import Checked as Checked
 from dbmigrate.testing.checks import check as check
+from dbmigrate.testing.faults import Crashes as Crashes
+from dbmigrate.testing.faults import check_crash_safe as check_crash_safe
+from dbmigrate.testing.faults import check_race_safe as check_race_safe
 from dbmigrate.testing.ledgers import LedgerContract as LedgerContract
 from dbmigrate.testing.sources import SourceContract as SourceContract
