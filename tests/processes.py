@@ -26,6 +26,7 @@ from sqlalchemy import event
 
 from dbmigrate import MigrationError, Migrator, Report
 from dbmigrate.dialects import dialect_for
+from dbmigrate.testing.processes import die_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -101,8 +102,7 @@ def _racer(barrier: Any, answers: Any, url: str, source: str, lock: bool) -> Non
 def run_until(boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Engine], object]) -> bool:
     """Run a call in a process that kills itself (SIGKILL) at the given boundary; return whether it did.
 
-    A boundary is the moment before or the moment after anything is sent to the database: a
-    statement, a row of ledger or journal, BEGIN, COMMIT. They are counted from 0.
+    What a boundary is says `dbmigrate.testing.processes.die_at`.
     """
     address = url.render_as_string(hide_password=False)
     child = _CONTEXT.Process(target=_mortal, args=(boundary, address, call))
@@ -145,14 +145,7 @@ def call(
 
 def _mortal(boundary: int, url: str, call: Callable[[sqlalchemy.Engine], object]) -> None:
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
-    passed = iter(range(1_000_000))
-
-    def pass_boundary(*_: object) -> None:
-        if next(passed) == boundary:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    event.listen(engine, "before_cursor_execute", pass_boundary)
-    event.listen(engine, "after_cursor_execute", pass_boundary)
+    die_at(boundary)
     call(engine)
 
 

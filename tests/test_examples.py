@@ -60,7 +60,7 @@ PROGRAMS = {
     "opentelemetry": (["migration 1_users up statement statement", "migration 2_email up statement", "upgrade"],) * 2,
 }
 #: What has commands of its own below.
-APPLICATIONS = {"fastapi_app", "flask_app", "kubernetes", "packaged_app"}
+APPLICATIONS = {"crash_test", "fastapi_app", "flask_app", "kubernetes", "packaged_app"}
 BIN = Path(sys.executable).parent
 
 
@@ -414,6 +414,24 @@ def ask(url: str, body: object = None) -> tuple[int, Any]:
 def copied(name: str, tmp_path: Path) -> Path:
     """Return a copy of an example, without what it made."""
     return shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=shutil.ignore_patterns("app.db*", "__pycache__"))
+
+
+# Kills and races
+
+
+def test_the_crash_test_runs_as_it_is_copied(database: Database, tmp_path: Path) -> None:
+    """By the command that its README names; on servers the race only, for kills take a while."""
+    copy = copied("crash_test", tmp_path / "examples")
+    command = re.search(r"^python (-m pytest \S+)$", (copy / "README.md").read_text(), re.MULTILINE)
+    assert command is not None
+    url = database.url.render_as_string(hide_password=False)
+
+    words, variables = (["-k", "race"], {"DATABASE_URL": url}) if database.server else ([], {})
+    done = run(sys.executable, *command[1].split(), "-q", "-s", *words, cwd=tmp_path, **variables)
+
+    assert done.returncode == 0, done.stdout
+    if not database.server:
+        assert re.search("^[3-9][0-9] processes were killed, and 0 statements", done.stdout, re.MULTILINE), done.stdout
 
 
 # FastAPI

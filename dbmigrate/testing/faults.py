@@ -128,8 +128,8 @@ def check_race_safe(
     """Let many processes call `upgrade()` at the same instant on an empty database; return the Report of each.
 
     Nobody may fail; each migration must be applied by exactly one of them; the database must be current when a call
-    returns, whoever made it so; and the end must be that of a run that nobody disturbed. What is compared, and what is not seen, is
-    as in `check_crash_safe`. A race is one sample of many: call it several times.
+    returns, whoever made it so; and the end must be that of a run that nobody disturbed. What is compared, and what is
+    not seen, is as in `check_crash_safe`. A race is one sample of many: call it several times.
 
     Args:
         migrator: As for `check_crash_safe`; the database is created twice, and dropped.

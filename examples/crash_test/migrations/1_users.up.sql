@@ -1,0 +1,9 @@
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY,
+    name VARCHAR(99) NOT NULL
+);
+
+CREATE TABLE logins (
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    at TIMESTAMP NOT NULL
+);

@@ -1,0 +1,3 @@
+INSERT INTO users VALUES (0, 'nobody');
+
+CREATE INDEX users_name ON users (name);
