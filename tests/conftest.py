@@ -249,7 +249,9 @@ def _one(kind: Kind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
     yield from _database(kind, driver, request.config, tmp_path)
 
 
-def _database(kind: Kind, driver: str, config: pytest.Config, tmp_path: Path) -> Iterator[Database]:
+def _database(
+    kind: Kind, driver: str, config: pytest.Config, tmp_path: Path, own: servers.Server | None = None
+) -> Iterator[Database]:
     made: list[Database] = []
 
     def make() -> Database:
@@ -258,7 +260,7 @@ def _database(kind: Kind, driver: str, config: pytest.Config, tmp_path: Path) ->
             database = Database(kind, str(tmp_path / f"database{number}.sqlite"), driver, make)
         else:
             worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-            server = server_of(config, kind)
+            server = own or server_of(config, kind)
             database = Database(kind, f"{PREFIX}{worker}{number}", driver, make, server)
             empty(server, database.name)
         made.append(database)

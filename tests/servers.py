@@ -583,6 +583,8 @@ class _MariaDB(_Recipe):
             "--no-defaults",
             f"--datadir={self.data}",
             f"--socket={self.socket}",
+            # One that starts removes from it what it takes for its own from before a crash.
+            f"--tmpdir={self.directory}",
             f"--port={port}",
             "--bind-address=127.0.0.1",
             f"--pid-file={self.directory / 'pid'}",

@@ -199,8 +199,8 @@ class Dialect:
         `wait` is how long (seconds) the caller is ready to wait for another migrator.
         """
         raw: Any = connection.connection.dbapi_connection
-        self.autocommit(connection)
         try:
+            self.autocommit(connection)
             yield
         finally:
             if connection.invalidated:

@@ -13,8 +13,9 @@ To add a fault takes a test like this one, with the name that the tally is to ha
         scene.recover()
 
 `migrator_at` does something at a moment, in the thread of the run. `in_the_middle` has a statement wait, in a run of
-another thread, for as long as something is done to it. `recover` is what somebody does who knows nothing of the fault:
-start again, and resume where that is said. Then it looks whether the end is that of a run that nobody disturbed.
+another thread, for as long as something is done to it; `frozen` freezes the connection of one. `recover` is what
+somebody does who knows nothing of the fault: start again, and resume where that is said. Then it looks whether the end
+is that of a run that nobody disturbed.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from dbmigrate import HistoryError, MemorySource, Migrator, Report, Unfinished, sql_migration
+from tests import conftest
+from tests.faults.proxy import Freeze, proxy
 from tests.processes import Moment
 
 if TYPE_CHECKING:
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from tests.conftest import Database, Kind
+    from tests.faults.proxy import When
 
 _OUTSIDE: Final[dict[Kind, tuple[str, str]]] = {
     "sqlite": ("VACUUM", "VACUUM"),
@@ -68,6 +74,8 @@ _BLOCKED: Final[dict[Kind, str]] = {
     "mariadb": f"{_SESSIONS['mariadb']} AND state LIKE 'Waiting for%lock'",
 }
 _END: Final[dict[Kind, str]] = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}
+
+_COUNT: Final = "CREATE TABLE effects (step VARCHAR(20) NOT NULL)"
 
 _PATIENCE: Final = 60.0
 
@@ -131,18 +139,19 @@ class Middle:
 class Scene:
     """An empty database, but for the table that counts, and the history."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, tcp: bool = False) -> None:
         self.database, self.source = database, history(database.kind)
+        self.url = database.url_for(database.driver, tcp=tcp)
         self.steps = [f"{migration} up" for migration in self.source.load()]
-        database.execute("CREATE TABLE effects (step VARCHAR(20) NOT NULL)")
+        database.execute(_COUNT)
 
     def migrator(self, url: URL | None = None, **options: Any) -> Migrator:
         """Return what an application has: a migrator for the database."""
-        return Migrator(url or self.database.url, self.source, **options)
+        return Migrator(url or self.url, self.source, **options)
 
     def migrator_at(self, moment: Moment, act: Callable[[Any], object], **options: Any) -> Migrator:
         """Return one in whose first call something happens at a moment; `act` gets the driver's connection."""
-        engine = self.database.engine(poolclass=NullPool)
+        engine = create_engine(self.url, poolclass=NullPool)
         moment.listen(engine, act)
         return Migrator(engine, self.source, **options)
 
@@ -164,6 +173,24 @@ class Scene:
             until(lambda: future.done() or (raw and self.blocked()), text)
             assert not future.done(), future.exception() or f"nothing that begins with {text} was kept waiting"
             yield Middle(self.blocked()[0], raw[0], future)
+
+    @contextmanager
+    def frozen(self, word: str, number: int, when: When, **options: Any) -> Generator[tuple[Freeze, Future[Report]]]:
+        """Run upgrade() in another thread, over a connection that freezes at a message (proxy.py); give it frozen.
+
+        It is cut at the end, unless it was thawed.
+        """
+        assert self.database.server is not None
+        freeze = Freeze(word, number, when)
+        with proxy(self.database.server.port, freeze) as port, ThreadPoolExecutor(1) as pool:
+            url = self.database.url_for(self.database.driver, tcp=True).set(port=port)
+            future = pool.submit(self.migrator(url, **options).upgrade)
+            try:
+                until(lambda: freeze.is_done or future.done(), f"{word} {number}")
+                assert not future.done(), future.result()
+                yield freeze, future
+            finally:
+                freeze.thaw(cut=not freeze.thawed.is_set())
 
     def sessions(self) -> list[int]:
         """Return all sessions on the database but the one that asks."""
@@ -208,6 +235,17 @@ class Scene:
             assert recorded[f"{version} up"] == recorded[f"{version} down"] + 1
         until(lambda: not self.sessions(), "the end of all sessions")
         assert self.database.leftovers() == []
+
+    def clear(self) -> None:
+        """Begin anew."""
+        database = self.database
+        if database.server is not None:
+            conftest.empty(database.server, database.name)
+        else:
+            path = Path(database.name)
+            for file in path.parent.glob(f"{path.name}*"):
+                file.unlink()
+        database.execute(_COUNT)
 
     def effects(self) -> Counter[str]:
         """Return how often each script ran."""

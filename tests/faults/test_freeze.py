@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dbmigrate import MigrationError, MigrationFailed, MigrationInProgress, Migrator, Report, StatementFinished
-from tests.faults.proxy import Freeze, proxy
-from tests.faults.scene import Scene, steps_of, until
+from tests.faults.scene import Scene, steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from concurrent.futures import Future
 
     from tests.conftest import Database
-    from tests.faults.proxy import When
+    from tests.faults.proxy import Freeze, When
 
 pytestmark = pytest.mark.kinds("postgresql", "mariadb")
 
@@ -37,23 +35,6 @@ MOMENTS: dict[str, tuple[str, int, When]] = {
 AT = pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 
 
-@contextmanager
-def _frozen(scene: Scene, moment: tuple[str, int, When], **options: Any) -> Generator[tuple[Freeze, Future[Report]]]:
-    """Let somebody upgrade through a connection that freezes; give that when it has."""
-    word, number, when = moment
-    freeze = Freeze(word, number, when)
-    assert scene.database.server is not None
-    with proxy(scene.database.server.port, freeze) as port, ThreadPoolExecutor(1) as pool:
-        url = scene.database.url_for(scene.database.driver, tcp=True).set(port=port)
-        future = pool.submit(scene.migrator(url, **options).upgrade)
-        try:
-            until(lambda: freeze.is_done or future.done(), f"{word} {number}")
-            assert not future.done(), future.result()
-            yield freeze, future
-        finally:
-            freeze.thaw(cut=not freeze.thawed.is_set())
-
-
 def _names(holder: str | None, session: int) -> bool:
     return f" {session} " in str(holder)
 
@@ -63,7 +44,7 @@ def _names(holder: str | None, session: int) -> bool:
 def test_a_frozen_holder_goes_on(database: Database, moment: tuple[str, int, When]) -> None:
     """Others wait as long as they are told to, and learn who holds the lock; thawed, it goes on as if nothing were."""
     scene = Scene(database)
-    with _frozen(scene, moment) as (freeze, future):
+    with scene.frozen(*moment) as (freeze, future):
         (session,) = scene.sessions()
         with pytest.raises(MigrationInProgress) as caught:
             scene.migrator(acquire_timeout=0.2).upgrade()
@@ -79,7 +60,7 @@ def test_a_frozen_holder_goes_on(database: Database, moment: tuple[str, int, Whe
 def test_a_holder_that_is_frozen_for_ever(database: Database, moment: tuple[str, int, When]) -> None:
     """Somebody else goes on; what the frozen one says in the end is true, and each step is reported by one of them."""
     scene = Scene(database)
-    with _frozen(scene, moment) as (freeze, future):
+    with scene.frozen(*moment) as (freeze, future):
         scene.end_sessions()
         ran = scene.recover()
         freeze.thaw(cut=True)
@@ -107,13 +88,12 @@ def _truth(future: Future[Report]) -> tuple[Report, set[str]]:
 def test_a_frozen_waiter(database: Database, when: When) -> None:
     """It stands in nobody's way, and finds everything done in the end."""
     scene = Scene(database)
-    moment = (_LOCK, 2, when)
-    frozen = list[tuple[Freeze, Future[Report]]]()
+    frozen: list[tuple[Freeze, Future[Report]]] = []
 
     def on_event(event: object) -> None:
         """Once the lock is held: have somebody wait for it, whose connection freezes."""
         if isinstance(event, StatementFinished) and not frozen:
-            frozen.append(stack.enter_context(_frozen(scene, moment)))
+            frozen.append(stack.enter_context(scene.frozen(_LOCK, 2, when)))
 
     with ExitStack() as stack:
         assert steps_of(Migrator(database.url, scene.source, on_event=on_event).upgrade()) == scene.steps
