@@ -26,7 +26,6 @@ from sqlalchemy import event
 
 from dbmigrate import MigrationError, Migrator, Report
 from dbmigrate.dialects import dialect_for
-from dbmigrate.testing.processes import die_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -99,13 +98,15 @@ def _racer(barrier: Any, answers: Any, url: str, source: str, lock: bool) -> Non
         answers.put(Answer([], is_current=False, error=traceback.format_exc()))
 
 
-def run_until(boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Engine], object]) -> bool:
+def run_until(boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Engine], object], since: str = "") -> bool:
     """Run a call in a process that kills itself (SIGKILL) at the given boundary; return whether it did.
 
-    What a boundary is says `dbmigrate.testing.processes.die_at`.
+    A boundary is the moment before or the moment after anything is sent to the database: a
+    statement, a row of ledger or journal, BEGIN, COMMIT. They are counted from 0, or from the one
+    before a statement that begins with `since`. There is none of a negative number.
     """
     address = url.render_as_string(hide_password=False)
-    child = _CONTEXT.Process(target=_mortal, args=(boundary, address, call))
+    child = _CONTEXT.Process(target=_mortal, args=(boundary, address, call, since))
     child.start()
     child.join(PATIENCE)
     if child.exitcode not in (0, -signal.SIGKILL):
@@ -125,14 +126,14 @@ def _upgrading(url: str, source: Any) -> None:
     Migrator(url, source).upgrade()
 
 
-def upgrade(engine: sqlalchemy.Engine, folder: str) -> None:
-    """Apply everything; in this module, since the processes have imported it."""
-    Migrator(engine, folder).upgrade()
+def make(engine: sqlalchemy.Engine, folder: str, method: str, **arguments: Any) -> None:
+    """Call a method of a Migrator; in this module, since the processes have imported it."""
+    getattr(Migrator(engine, folder), method)(**arguments)
 
 
-def downgrade(engine: sqlalchemy.Engine, folder: str) -> None:
-    """Take everything back."""
-    Migrator(engine, folder).downgrade(to="base")
+def create_ledger(engine: sqlalchemy.Engine, folder: str) -> None:
+    """Apply everything, and end without a word where the first step begins."""
+    Migrator(engine, folder, on_event=lambda _: os._exit(0)).upgrade()
 
 
 def call(
@@ -143,9 +144,19 @@ def call(
         getattr(Migrator(engine, folder, **options), name)(**arguments)
 
 
-def _mortal(boundary: int, url: str, call: Callable[[sqlalchemy.Engine], object]) -> None:
+def _mortal(boundary: int, url: str, call: Callable[[sqlalchemy.Engine], object], since: str) -> None:
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
-    die_at(boundary)
+    passed = -1
+
+    def pass_boundary(*arguments: Any) -> None:
+        nonlocal passed
+        if passed >= 0 or arguments[2].startswith(since):
+            passed += 1
+            if passed == boundary:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(engine, "before_cursor_execute", pass_boundary)
+    event.listen(engine, "after_cursor_execute", pass_boundary)
     call(engine)
 
 

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 @pytest.fixture
 def injected(request: pytest.FixtureRequest) -> Iterator[Injected]:
     """Count the faults of a test, under the name that its mark `fault` gives them."""
-    counts = list[int]()
+    counts = list[tuple[int, ...]]()
     mark = request.node.get_closest_marker("fault")
     assert mark is not None, "say which fault it is: @pytest.mark.fault(...)"
     kind = request.getfixturevalue("database").kind if "database" in request.fixturenames else mark.kwargs["kind"]
-    yield counts.append
-    request.node.user_properties.append((KEY, f"{mark.args[0]}\t{kind}\t{sum(counts) if counts else 1}"))
+
+    def count(number: int, /, *, doubts: int = 0, settled: int = 0, wrongly: int = 0) -> None:
+        counts.append((number, doubts, settled, wrongly))
+
+    yield count
+    sums = [sum(column) for column in zip(*counts, strict=True)] or [1, 0, 0, 0]
+    request.node.user_properties.append((KEY, "\t".join(map(str, (mark.args[0], kind, *sums)))))
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,10 @@
     @pytest.mark.fault("kill -9 at a boundary of upgrade()")
     def test_killed(database: Database, injected: Injected) -> None: ...
 
-A test counts as one injection, or says with `injected(40)` how many it made. `pytest --write-faults` puts the table
-of a run into the README; other runs leave it alone.
+A test counts as one injection, or says with `injected(40)` how many it made. What it says besides, as with
+`injected(1, doubts=1, settled=1)`, is about statements that were in doubt afterwards: how many there were, how many the
+catalogue settled, and how many of those wrongly. `pytest --write-faults` puts the table of a run into the README; other
+runs leave it alone.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ KEY: Final = "fault"
 class Injected(Protocol):
     """Says how many faults a test has injected."""
 
-    def __call__(self, count: int, /) -> None:
-        """Count them, in addition to those before."""
+    def __call__(self, count: int, /, *, doubts: int = 0, settled: int = 0, wrongly: int = 0) -> None:
+        """Count them, in addition to those before, and the statements that were in doubt after them."""
 
 
 class Tally:
@@ -35,13 +37,16 @@ class Tally:
     def __init__(self) -> None:
         self.injected: Counter[tuple[str, str]] = Counter()
         self.lost: Counter[str] = Counter()
+        #: Statements that were in doubt, that were settled, and those of them that were settled wrongly.
+        self.doubts = [0, 0, 0]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add what a test says of itself; one that failed has lost something."""
         for key, value in report.user_properties:
             if key == KEY and report.when == "teardown":
-                fault, kind, count = str(value).split("\t")
+                fault, kind, count, *doubts = str(value).split("\t")
                 self.injected[fault, kind] += int(count)
+                self.doubts = [a + int(b) for a, b in zip(self.doubts, doubts, strict=True)]
         if report.failed and "tests/faults/" in report.nodeid:
             fault = next((str(v).split("\t")[0] for k, v in report.user_properties if k == KEY), report.nodeid)
             self.lost[fault] += 1
@@ -57,7 +62,12 @@ class Tally:
             counts = [str(self.injected[name, kind] or "") for kind in _KINDS]
             rows.append(f"| {name} | {' | '.join(counts)} | {self.lost[name] or 'nothing'} |")
         totals = [str(sum(n for (_, k), n in self.injected.items() if k == kind)) for kind in _KINDS]
-        return [*rows, f"| all | {' | '.join(totals)} | {self.lost.total() or 'nothing'} |"]
+        rows.append(f"| all | {' | '.join(totals)} | {self.lost.total() or 'nothing'} |")
+        return [*rows, "", self.settled()]
+
+    def settled(self) -> str:
+        """Return what became of the statements that were in doubt."""
+        return "Statements in doubt: {:,}; settled by the catalogue: {:,}, wrongly: {:,}.".format(*self.doubts)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Print how many there were, and write the table if that was asked for."""
@@ -65,6 +75,7 @@ class Tally:
             return
         total, lost = self.injected.total(), self.lost.total()
         terminalreporter.write_line(f"Faults injected: {total}; tests that lost something by one: {lost}")
+        terminalreporter.write_line(self.settled())
         if config.getoption("--write-faults"):
             head, rest = README.read_text().split(BEGIN)
             table = "\n".join(self.lines())
