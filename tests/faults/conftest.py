@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.tally import KEY
+from tests.faults.tally import KEY, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,8 @@ def injected(request: pytest.FixtureRequest) -> Iterator[Injected]:
     mark = request.node.get_closest_marker("fault")
     assert mark is not None, "say which fault it is: @pytest.mark.fault(...)"
     kind = request.getfixturevalue("database").kind if "database" in request.fixturenames else mark.kwargs["kind"]
+
+    request.node.user_properties.append((NAME, mark.args[0]))
 
     def count(number: int, /, *, doubts: int = 0, settled: int = 0, wrongly: int = 0) -> None:
         counts.append((number, doubts, settled, wrongly))

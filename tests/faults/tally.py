@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 README: Final = Path(__file__).resolve().parents[2] / "README.md"
 BEGIN, END = "<!-- faults: begin -->\n", "<!-- faults: end -->"
 _KINDS: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mariadb": "MariaDB"}
+#: The name of a test's fault, and at its end how many it has injected.
+NAME: Final = "fault-name"
 KEY: Final = "fault"
 
 
@@ -47,9 +49,8 @@ class Tally:
                 fault, kind, count, *doubts = str(value).split("\t")
                 self.injected[fault, kind] += int(count)
                 self.doubts = [a + int(b) for a, b in zip(self.doubts, doubts, strict=True)]
-        if report.failed and "tests/faults/" in report.nodeid:
-            fault = next((str(v).split("\t")[0] for k, v in report.user_properties if k == KEY), report.nodeid)
-            self.lost[fault] += 1
+            if key == NAME and report.failed:
+                self.lost[str(value)] += 1
 
     def lines(self) -> list[str]:
         """Return the table as Markdown."""
