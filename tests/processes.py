@@ -98,6 +98,35 @@ def _racer(barrier: Any, answers: Any, url: str, source: str, lock: bool) -> Non
         answers.put(Answer([], is_current=False, error=traceback.format_exc()))
 
 
+def mixed(url: sqlalchemy.URL, source: Any, calls: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Answer]:
+    """Let as many processes make one call each at the same instant; an error is the name of its class."""
+    barrier, answers = _CONTEXT.Barrier(len(calls)), _CONTEXT.Queue()
+    address = url.render_as_string(hide_password=False)
+    runners = [_CONTEXT.Process(target=_mixed, args=(barrier, answers, address, source, *one)) for one in calls]
+    for runner in runners:
+        runner.start()
+    try:
+        return [answers.get(timeout=PATIENCE) for _ in runners]
+    finally:
+        for runner in runners:
+            runner.join(10)
+            runner.kill()
+
+
+def _mixed(barrier: Any, answers: Any, url: str, source: Any, name: str, arguments: Mapping[str, Any]) -> None:
+    migrator = Migrator(url, source)
+    barrier.wait(PATIENCE)
+    try:
+        report = getattr(migrator, name)(**arguments)
+    except MigrationError as error:
+        answers.put(Answer([name], is_current=False, error=type(error).__name__))
+    except BaseException:  # noqa: BLE001 - whatever it is, the test wants to read it
+        answers.put(Answer([name], is_current=False, error=traceback.format_exc()))
+    else:
+        applied = [str(o.step) for o in report.outcomes] if isinstance(report, Report) else []
+        answers.put(Answer([name, *applied], is_current=True))
+
+
 def run_until(boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Engine], object], since: str = "") -> bool:
     """Run a call in a process that kills itself (SIGKILL) at the given boundary; return whether it did.
 

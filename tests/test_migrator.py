@@ -854,6 +854,19 @@ def test_a_session_in_which_quotes_mean_something_else_is_refused(database: Data
     assert database.tables() == []
 
 
+def test_a_galera_cluster_is_recognised(mariadb: Database) -> None:
+    """GET_LOCK keeps nobody out there: refused with advice, and nothing is run."""
+    assert mariadb.server is not None
+    name = b"wsrep_cluster_size"
+    ((_, size),) = mariadb.query("SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'")
+    was, is_now = (name + bytes([1]) + number for number in (str(size).encode(), b"3"))
+    with relay(mariadb.server.port, lambda said: said.replace(was, is_now)) as port:
+        url = mariadb.url_for(mariadb.driver, tcp=True).set(port=port)
+        with pytest.raises(ConfigurationError, match=r"Galera cluster of 3.*run one migrator at a time"):
+            Migrator(url, MemorySource(ALL)).upgrade()
+    assert mariadb.tables() == []
+
+
 def test_cockroachdb_is_recognised(postgresql: Database) -> None:
     """Its advisory locks keep nobody out, so it is refused with advice, by whatever URL."""
     assert postgresql.server is not None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dbmigrate import Migrator
-from tests.processes import Answer, race
+from dbmigrate import MemorySource, Migrator, sql_migration
+from tests.processes import Answer, mixed, race
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +109,71 @@ def test_one_migrator_in_many_threads(database: Database, tmp_path: Path) -> Non
 
     assert sorted(version for each in applied for version in each) == versions
     assert migrator.status().is_current
+
+
+@pytest.mark.default_driver
+@pytest.mark.fault("many processes upgrade, downgrade, verify and wait at the same instant")
+def test_mixed_calls(database: Database) -> None:
+    """Each raises what is promised of it or nothing, and ledger, reports and rows agree on how often each step ran."""
+    database.execute("CREATE TABLE effects (step VARCHAR(20))")
+    source = MemorySource(
+        [
+            sql_migration(
+                str(n),
+                "row",
+                f"INSERT INTO effects VALUES ('{n}_row up')",
+                f"INSERT INTO effects VALUES ('{n}_row down')",
+            )
+            for n in range(1, 6)
+        ]
+    )
+    Migrator(database.url, source).upgrade("3")
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("upgrade", {}),
+        ("downgrade", {}),
+        ("verify", {}),
+        ("wait_until_current", {"timeout": 1.5}),
+        ("downgrade", {"steps": 2}),
+        ("status", {}),
+        ("redo", {}),
+        ("goto", {"to": "2"}),
+    ]
+    promised = {
+        "downgrade": {"StalePlan", "TargetError"},
+        "redo": {"StalePlan", "TargetError"},
+        "goto": {"StalePlan"},
+        "verify": {"NotCurrent"},
+        "wait_until_current": {"NotCurrent"},
+    }
+
+    answers = mixed(database.url, source, calls * (PROCESSES // len(calls)))
+
+    assert [a for a in answers if a.error is not None and a.error not in promised.get(a.applied[0], ())] == []
+    rows = Counter(step for (step,) in database.query("SELECT step FROM effects"))
+    records = [r for r in Migrator(database.url, source).history() if r.action in ("up", "down")]
+    reported = Counter(step for a in answers for step in a.applied[1:]) + Counter(f"{n}_row up" for n in (1, 2, 3))
+    assert rows == Counter(f"{record} {record.action}" for record in records)
+    assert rows >= reported  # a call that is stale raises with the steps that it ran
+    applied = {str(entry.version) for entry in Migrator(database.url, source).status().applied}
+    assert applied == {str(n) for n in range(1, 6) if rows[f"{n}_row up"] > rows[f"{n}_row down"]}
+
+
+@pytest.mark.kinds("sqlite")
+@pytest.mark.fault("64 threads of one process upgrade as many files at the same instant")
+def test_many_threads_on_files_of_their_own(database: Database, tmp_path: Path) -> None:
+    """None knows of the others."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    versions, ready = _write_dml(folder), threading.Barrier(64)
+    (folder / "0000_seen.sql").write_text("CREATE TABLE seen (n INTEGER)")
+
+    def upgrade(number: int) -> tuple[int, bool]:
+        migrator = Migrator(database.url.set(database=str(tmp_path / f"{number}.sqlite")), folder)
+        ready.wait()
+        return len(migrator.upgrade().outcomes), migrator.status().is_current
+
+    with ThreadPoolExecutor(64) as pool:
+        assert set(pool.map(upgrade, range(64))) == {(len(versions) + 1, True)}
 
 
 @pytest.mark.kinds("sqlite")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dbmigrate import (
+    HistoryError,
     MemorySource,
     MigrationFailed,
     Migrator,
@@ -171,6 +172,56 @@ def test_a_deadlock(database: Database) -> None:
         Migrator(database.url, MemorySource([step]), lock_timeout=30, on_event=see).upgrade()
     assert [e.tries for e in events] == [1]
     assert database.query("SELECT x FROM a") == [(12,)]
+    assert _seen(database) == [1]
+
+
+@pytest.mark.kinds("mariadb")
+@pytest.mark.fault("a deadlock outside a transaction")
+def test_a_deadlock_outside_a_transaction(database: Database) -> None:
+    """A statement that the server gave up is failed, and sent again: what is recorded is what the database holds."""
+    database.execute("CREATE TABLE b (x INTEGER)", "INSERT INTO b VALUES (1)", *["INSERT INTO b SELECT x FROM b"] * 6)
+    both = "UPDATE a, (SELECT 1) AS one SET a.x = a.x + 1;\nUPDATE a JOIN b SET a.x = 5, b.x = 5;"
+    sql = f"INSERT INTO seen VALUES (1);\nCREATE TABLE c (x INT);\n{both}\nINSERT INTO seen VALUES (2);"
+    with database.connect(autocommit=False) as other, closing(other.cursor()) as cursor:
+        cursor.execute("UPDATE b SET x = x + 1")
+        thread, events = list[threading.Thread](), list[Retrying]()
+
+        def finish() -> None:
+            _until_blocked(database)
+            cursor.execute("UPDATE a SET x = x + 10")
+            other.commit()
+
+        def see(event: Event) -> None:
+            if isinstance(event, StatementFinished) and event.ordinal == 3 and not thread:
+                thread.append(threading.Thread(target=finish))
+                thread[0].start()
+            if isinstance(event, Retrying):
+                events.append(event)
+                thread[0].join()
+
+        m = Migrator(database.url, MemorySource([sql_migration("1", "both", sql)]), lock_timeout=30, on_event=see)
+        m.upgrade()
+    assert [("1213" in e.error, e.tries) for e in events] == [(True, 1)]
+    assert database.query("SELECT x FROM a") == [(5,)]
+    assert _seen(database) == [1, 2]
+    m.verify()
+
+
+@pytest.mark.kinds("mariadb")
+@pytest.mark.fault("a statement that fails when it has had a part of its effect")
+def test_half_of_a_drop(database: Database) -> None:
+    """DROP TABLE a, missing: `a` is gone though the server says 1051, and it is not said that nothing was done."""
+    source = MemorySource([sql_migration("1", "drop", "INSERT INTO seen VALUES (1);\nDROP TABLE a, missing;")])
+    m = Migrator(database.url, source)
+    with pytest.raises(MigrationFailed, match="1051") as caught:
+        m.upgrade()
+    assert not caught.value.rolled_back
+    assert database.tables()[:1] == ["dbmigrate_ledger"]
+    with pytest.raises(HistoryError, match=r"resolve\(.*statement=2"):
+        m.resume()
+    m.resolve("1", statement=2, applied=True, reason="a is gone, and there was no other")
+    m.resume()
+    m.verify()
     assert _seen(database) == [1]
 
 
