@@ -214,6 +214,65 @@ def test_what_a_person_must_judge(kind: str, sql: str) -> None:
 _T: Final = {"TABLE `t`": ") ENGINE=InnoDB", "TABLE `t` column `a`": "`a` int", "TABLE `t` key `k`": "KEY `k` (`a`)"}
 
 
+#: A statement that did not run, and what somebody else ran meanwhile: the names are the same.
+_OTHERS: Final = {
+    "mariadb": (
+        ("ALTER TABLE t ADD d BIGINT NOT NULL DEFAULT 7", "ALTER TABLE t ADD d VARCHAR(5)"),
+        ("ALTER TABLE t ADD d BIGINT NOT NULL DEFAULT 7", "ALTER TABLE t ADD d BIGINT NOT NULL DEFAULT 8"),
+        ("ALTER TABLE t ADD d VARCHAR(50)", "ALTER TABLE t ADD d VARCHAR(5)"),
+        ("ALTER TABLE t MODIFY a BIGINT", "ALTER TABLE t MODIFY a VARCHAR(9)"),
+        ("ALTER TABLE t CHANGE a z BIGINT", "ALTER TABLE t CHANGE a z VARCHAR(9)"),
+        ("ALTER TABLE t ADD INDEX i (b)", "ALTER TABLE t ADD INDEX i (a)"),
+        ("ALTER TABLE t ADD INDEX i (b)", "ALTER TABLE t ADD INDEX i (b, a)"),
+        ("CREATE UNIQUE INDEX i ON t (b)", "CREATE INDEX i ON t (b)"),
+        ("CREATE INDEX i ON t (b)", "CREATE UNIQUE INDEX i ON t (b)"),
+        ("ALTER TABLE t ADD CONSTRAINT z CHECK (a < 9)", "ALTER TABLE t ADD CONSTRAINT z CHECK (c < 9)"),
+        (
+            "ALTER TABLE t ADD CONSTRAINT z FOREIGN KEY (a) REFERENCES p (id)",
+            "ALTER TABLE t ADD CONSTRAINT z FOREIGN KEY (c) REFERENCES p (id)",
+        ),
+        ("CREATE TABLE n (id INT)", "CREATE TABLE n (id TEXT)"),
+        ("CREATE TABLE n (id INT)", "CREATE TABLE n (id INT, x INT)"),
+        ("CREATE TABLE n (id INT, x INT)", "CREATE TABLE n (id INT)"),
+        ("CREATE VIEW w AS SELECT a FROM t", "CREATE VIEW w AS SELECT id FROM p"),
+        ("CREATE PROCEDURE x() SELECT 17", "CREATE PROCEDURE x() SELECT 18"),
+    ),
+    "postgresql": (
+        ("CREATE UNIQUE INDEX CONCURRENTLY i ON t (a)", "CREATE INDEX i ON t (a)"),
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", "CREATE UNIQUE INDEX i ON t (a)"),
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", "CREATE INDEX i ON t (b)"),
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", "CREATE INDEX i ON t (a, b)"),
+        ("CREATE INDEX CONCURRENTLY i ON t (a, b)", "CREATE INDEX i ON t (a)"),
+        ("CREATE INDEX CONCURRENTLY i ON t (a) WHERE b > 5", "CREATE INDEX i ON t (a)"),
+        ("CREATE INDEX CONCURRENTLY i ON t USING hash (a)", "CREATE INDEX i ON t (a)"),
+    ),
+}
+
+
+@pytest.mark.default_driver
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_what_somebody_else_made_by_that_name_is_asked(database: Database) -> None:
+    """That a thing of that name came does not prove that our statement ran: it must be the one that it makes."""
+    dialect = dialect_for(database.url)
+    engine = database.engine(poolclass=NullPool)
+    for ours, theirs in _OTHERS[database.kind]:
+        assert database.server is not None
+        empty(database.server, database.name)
+        database.execute(*(_MARIADB if database.kind == "mariadb" else _POSTGRESQL))
+        (statement,) = statements(ours, dialect.grammar)
+        effect = dialect.effect(statement)
+        assert effect is not None
+        with engine.connect() as connection:
+            before = dialect.look(connection, effect)
+            connection.rollback()
+            database.execute(theirs)
+            now = dialect.look(connection, effect)
+        assert before is not None
+        assert now is not None
+        assert before != now
+        assert judge(effect, before, now) is None, (ours, theirs)
+
+
 @pytest.mark.parametrize(
     ("sql", "now"),
     [

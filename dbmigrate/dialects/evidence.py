@@ -1,14 +1,16 @@
 """Did a statement run, whose process died before the answer came? What the catalogue said before it, and says now.
 
-Laws: pure functions of values; that something is there proves nothing, only that it was not there before and is now;
-whatever is not exactly as the statement says is a person's to judge.
+Laws: pure functions of values; that something is there proves nothing, only that it was not there before and is now,
+and is defined as the statement says, as far as both can be compared: by the words of the statement, whether it is
+unique, and how many columns it has. Whatever does not fit is a person's to judge.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dbmigrate.scanner import Grammar, Statement, tokens
@@ -17,6 +19,25 @@ Verdict = Literal["done", "not done"]
 #: What a catalogue says: each thing by its kind and name ("table `shop`.`users`"), and how it is defined. Parts of a
 #: table are things of their own, named behind it.
 Seen = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the text of a statement has of the definition of a thing."""
+
+    #: In lower case; the catalogue has them too.
+    words: frozenset[str] = frozenset()
+    #: Of an index. None: it is none.
+    unique: bool | None = None
+    #: How many columns or expressions it is made of. None: it is no index.
+    columns: int | None = None
+
+    def fits(self, definition: str) -> bool:
+        """Tell whether a definition of the catalogue can be what the statement says."""
+        found = set(_WORD.findall(definition.lower()))
+        if self.unique is not None and self.unique != ("unique" in found):
+            return False
+        return self.words <= found and self.columns in (None, _columns(definition))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +57,16 @@ class Effect:
     repeatable: bool = False
     #: It does nothing where what is to appear is there already (IF NOT EXISTS).
     optional: bool = False
+    #: How some of that must be defined then.
+    said: Mapping[str, Said] = field(default_factory=dict[str, Said])
+    #: The columns that a new table has, and no others.
+    columns: frozenset[str] = frozenset()
     #: Of each of these the first one that is there before must not be there then.
     either: frozenset[tuple[str, ...]] = frozenset()
 
 
 REPEATABLE = Effect(repeatable=True)
+_WORD = re.compile(r"\w+")
 
 
 def judge(effect: Effect, before: Seen, now: Seen) -> Verdict | None:
@@ -50,7 +76,7 @@ def judge(effect: Effect, before: Seen, now: Seen) -> Verdict | None:
     if effect.repeatable or not changed:
         return "not done"
 
-    if not effect.alters <= changed - came - went:
+    if not effect.alters <= changed - came - went or not _fits(effect, came, now):
         return None
     explained = set(effect.alters)
     for wanted, found in ((effect.appears, came), (effect.vanishes, went)):
@@ -70,6 +96,25 @@ def judge(effect: Effect, before: Seen, now: Seen) -> Verdict | None:
         if not any(name in text for name in names for text in texts):
             return None
     return "done"
+
+
+def _fits(effect: Effect, came: Collection[str], now: Seen) -> bool:
+    """Tell whether what came, or was altered, is defined as the statement says."""
+    if effect.columns and effect.columns != frozenset(thing for thing in came if " column " in thing):
+        return False
+    things = {name: [t for t in came if _is(t, name)] if name in effect.appears else [name] for name in effect.said}
+    return all(effect.said[name].fits(now.get(thing, "")) for name, found in things.items() for thing in found)
+
+
+def _columns(definition: str) -> int:
+    """Return how many items there are in the first parentheses of a definition."""
+    depth, count = 0, 1
+    for sign in re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "", definition):
+        depth += (sign == "(") - (sign == ")")
+        count += sign == "," and depth == 1
+        if sign == ")" and depth == 0:
+            break
+    return count
 
 
 def _is(thing: str, name: str) -> bool:
@@ -141,6 +186,28 @@ class Words:
             if (part := self.name()) is None:
                 return []
             found.append(part)
+        return found
+
+    def said(self, *but: str) -> frozenset[str]:
+        """Return the words, names and numbers of what is left, in lower case, without some."""
+        found = (text for kind, text in self.found[self.place :] if kind in ("word", "name", "number", "string"))
+        return frozenset(word for text in found for word in _WORD.findall(text.lower())) - {*but}
+
+    def inside(self) -> Words:
+        """Take what is in the parentheses that begin here, without them."""
+        begin, depth = self.place + 1, 0
+        while self:
+            depth += (self.peek() == "(") - (self.peek() == ")")
+            self.place += 1
+            if depth == 0:
+                break
+        return Words(self.grammar, self.found[begin : self.place - 1])
+
+    def items(self) -> list[Words]:
+        """Take all that is left, cut at its commas."""
+        found = list[Words]()
+        while self:
+            found.append(self.to_comma())
         return found
 
     def to_comma(self) -> Words:

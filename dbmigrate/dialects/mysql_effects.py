@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dbmigrate.dialects.evidence import REPEATABLE, Effect, Words
+from dbmigrate.dialects.evidence import REPEATABLE, Effect, Said, Words
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.scanner import Statement
 
@@ -18,6 +18,43 @@ from dbmigrate.scanner import Statement
 KINDS = {"TABLE": 1, "VIEW": 1, "SEQUENCE": 1, "PROCEDURE": 2, "FUNCTION": 2, "TRIGGER": 2, "EVENT": 3}
 _KEYS = ("UNIQUE", "FULLTEXT", "SPATIAL")
 _HARMLESS = ("ANALYZE", "OPTIMIZE", "CHECK", "REPAIR", "GRANT", "FLUSH")
+#: Types by the names that SHOW CREATE has for them, and those that it shows as they are written, or with their size.
+_TYPES = {"INTEGER": "INT", "BOOL": "TINYINT", "BOOLEAN": "TINYINT", "NUMERIC": "DECIMAL", "DEC": "DECIMAL"}
+_SIZED = {"CHAR", "VARCHAR", "BINARY", "VARBINARY", "DECIMAL"}
+_PLAIN = {
+    *("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DATE", "TIME", "DATETIME", "TIMESTAMP"),
+    *(
+        "TINYTEXT",
+        "TEXT",
+        "MEDIUMTEXT",
+        "LONGTEXT",
+        "TINYBLOB",
+        "BLOB",
+        "MEDIUMBLOB",
+        "LONGBLOB",
+        "ENUM",
+        "SET",
+        "UUID",
+    ),
+    *_SIZED,
+}
+#: Words that SHOW CREATE leaves out, or says otherwise.
+_LEFT_OUT = (
+    "restrict",
+    "no",
+    "action",
+    "index",
+    "in",
+    "between",
+    "like",
+    "not",
+    "is",
+    "null",
+    "and",
+    "or",
+    "as",
+    "using",
+)
 #: What ALTER TABLE may say about how it is to be done.
 _MANNERS = ("ALGORITHM", "LOCK", "WAIT", "NOWAIT", "ONLINE", "IGNORE")
 #: Options of a table whose value SHOW CREATE has.
@@ -80,6 +117,7 @@ def effect(statement: Statement) -> Effect | None:
 
 def _create(words: Words) -> Effect | None:
     replaces = words.skip("OR", "REPLACE")
+    unique = words.peek() == "UNIQUE"
     words.skip_any(*_KEYS)
     if words.skip("INDEX"):
         if words.skip("IF", "NOT", "EXISTS"):
@@ -90,7 +128,8 @@ def _create(words: Words) -> Effect | None:
         table = words.names() if words.skip("ON") else []
         if replaces or index is None or not table:
             return None
-        return _of_table(table, appears={_part(thing("TABLE", table), "key", index)}, names={index})
+        key = _part(thing("TABLE", table), "key", index)
+        return replace(_of_table(table, appears={key}, names={index}), said={key: _key(words, unique=unique)})
     while words and words.peek() not in KINDS:
         if words.peek() == "TEMPORARY":
             return None
@@ -102,7 +141,51 @@ def _create(words: Words) -> Effect | None:
     if replaces or words.skip("IF", "NOT", "EXISTS"):
         return REPEATABLE
     names = words.names()
-    return Effect((thing(kind, names),), appears=frozenset({thing(kind, names)})) if names else None
+    if not names:
+        return None
+    found = Effect((thing(kind, names),), appears=frozenset({thing(kind, names)}))
+    if kind == "TABLE" and words.peek() == "(" and words.peek(1) != "LIKE":
+        columns = {_part(thing(kind, names), "column", n): w for w in words.inside().items() if (n := _column(w))}
+        return replace(found, said={name: _type(rest) for name, rest in columns.items()}, columns=frozenset(columns))
+    if kind in ("TABLE", "SEQUENCE"):
+        return found
+    return replace(found, said={thing(kind, names): Said(words.said(*_LEFT_OUT))})
+
+
+def _column(words: Words) -> str | None:
+    """Take the name of a column out of what CREATE TABLE has of it. None: it is a key or a constraint."""
+    keys = (*_KEYS, "INDEX", "KEY", "PRIMARY", "FOREIGN", "CONSTRAINT", "CHECK", "PERIOD")
+    return None if words.peek() in keys else words.name()
+
+
+def _type(words: Words) -> Said:
+    """Say what of the definition of a column shows as it is written."""
+    first = words.peek()
+    name = "VARCHAR" if first == "CHARACTER" and words.peek(1) == "VARYING" else _TYPES.get(first, first)
+    found = {name.lower()} if name in _PLAIN else set[str]()
+    begin = words.place
+    if words.peek(1) == "(" and name in _SIZED:
+        words.place += 1
+        found |= words.inside().said()
+    words.place = begin
+    while words:
+        if words.skip("NOT", "NULL"):
+            found.add("not")
+        elif words.skip("DEFAULT") and words.found[words.place : words.place + 1]:
+            _, text = words.found[words.place]
+            found |= {text} if text.isdigit() else set[str]()
+        if words.peek() in ("UNSIGNED", "AUTO_INCREMENT"):
+            found.add(words.peek().lower())
+        words.place += 1
+    return Said(frozenset(found))
+
+
+def _key(words: Words, *, unique: bool) -> Said:
+    """Say what a key is made of."""
+    while words and words.peek() != "(":
+        words.place += 1
+    columns = words.inside().items()
+    return Said(frozenset(word for column in columns for word in column.said("asc", "desc")), unique, len(columns))
 
 
 def _drop(words: Words) -> Effect | None:
@@ -176,6 +259,7 @@ class _Table:
         self.names, self.table = names, thing("TABLE", names)
         self.appears, self.vanishes, self.alters = set[str](), set[str](), set[str]()
         self.either, self.mentioned = set[tuple[str, ...]](), set[str]()
+        self.said = dict[str, Said]()
         #: Every action so far can be repeated.
         self.repeatable = True
 
@@ -184,7 +268,7 @@ class _Table:
         if self.repeatable:
             return REPEATABLE
         found = _of_table(self.names, self.appears, self.vanishes, self.alters, self.mentioned)
-        return replace(found, either=frozenset(self.either))
+        return replace(found, either=frozenset(self.either), said=self.said)
 
     def act(self, words: Words) -> bool:
         """Take one action. False: it is none whose effect can be told for certain."""
@@ -225,14 +309,18 @@ class _Table:
             return True
         if words.skip("PRIMARY", "KEY"):
             self.repeatable = False
-            self.appears |= self._part("key", "primary")
+            (name,) = self._part("key", "primary")
+            self.appears.add(name)
+            self.said[name] = replace(_key(words, unique=False), unique=None)
             return True
         if words.skip("FOREIGN", "KEY") or words.skip("CHECK"):
             if words.peek() == "IF":
                 return False
             self._mention(words)
             self.repeatable = False
-            self.appears |= self._part("constraint", constraint)
+            (name,) = self._part("constraint", constraint)
+            self.appears.add(name)
+            self.said[name] = Said(words.said(*_LEFT_OUT))
             return True
         if first in (*_KEYS, "INDEX", "KEY"):
             return self._add_key(words, constraint)
@@ -242,6 +330,7 @@ class _Table:
         return self._add_columns(words)
 
     def _add_key(self, words: Words, constraint: str | None) -> bool:
+        unique = words.peek() == "UNIQUE"
         words.skip_any(*_KEYS)
         words.skip_any("INDEX", "KEY")
         if words.skip("IF", "NOT", "EXISTS"):
@@ -251,7 +340,9 @@ class _Table:
         name = constraint if words.peek() in ("(", "USING") else words.name()
         self._mention(words)
         self.repeatable = False
-        self.appears |= self._part("key", name)
+        (key,) = self._part("key", name)
+        self.appears.add(key)
+        self.said[key] = _key(words, unique=unique)
         return True
 
     def _mention(self, words: Words) -> None:
@@ -275,7 +366,9 @@ class _Table:
                 return False
             if (name := column.name()) is None:
                 return False
-            self.appears |= self._part("column", name)
+            (part,) = self._part("column", name)
+            self.appears.add(part)
+            self.said[part] = _type(column)
         return True
 
     def _drop(self, words: Words) -> bool:
@@ -313,7 +406,9 @@ class _Table:
         if words.peek() == "IF" or (name := words.name()) is None:
             return False
         self.repeatable = False
-        self.alters |= self._part("column", name)
+        (part,) = self._part("column", name)
+        self.alters.add(part)
+        self.said[part] = _type(words)
         return True
 
     def _change(self, words: Words) -> bool:
@@ -329,6 +424,8 @@ class _Table:
         else:
             self.vanishes |= self._part("column", old)
             self.appears |= self._part("column", new)
+        (part,) = self._part("column", new)
+        self.said[part] = _type(words)
         return True
 
     def _alter(self, words: Words) -> bool:

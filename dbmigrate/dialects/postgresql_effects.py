@@ -5,10 +5,26 @@ All others commit together with their entry in the journal, so nobody has to loo
 
 from __future__ import annotations
 
-from dbmigrate.dialects.evidence import REPEATABLE, Effect, Words
+from dbmigrate.dialects.evidence import REPEATABLE, Effect, Said, Words
 from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
 from dbmigrate.scanner import Statement
 
+#: Words of CREATE INDEX that pg_get_indexdef() leaves out, or says otherwise.
+_LEFT_OUT = (
+    "asc",
+    "nulls",
+    "first",
+    "last",
+    "in",
+    "between",
+    "like",
+    "ilike",
+    "similar",
+    "to",
+    "tablespace",
+    "not",
+    "and",
+)
 _HARMLESS = ("VACUUM", "CHECKPOINT", "CLUSTER", "ANALYZE")
 #: Behind the definition of an index that cannot be used, since it was not built to its end; behind that, its name.
 INVALID = " -- INVALID: DROP INDEX CONCURRENTLY "
@@ -22,8 +38,8 @@ def effect(statement: Statement) -> Effect | None:
     if words.skip("REINDEX"):
         return _reindex(words)
     if words.skip("CREATE"):
-        words.skip("UNIQUE")
-        return _create_index(words) if words.skip("INDEX", "CONCURRENTLY") else None
+        unique = words.skip("UNIQUE")
+        return _create_index(words, unique=unique) if words.skip("INDEX", "CONCURRENTLY") else None
     if words.skip("DROP", "INDEX", "CONCURRENTLY"):
         if words.skip("IF", "EXISTS"):
             return REPEATABLE
@@ -41,7 +57,7 @@ def effect(statement: Statement) -> Effect | None:
     return None
 
 
-def _create_index(words: Words) -> Effect | None:
+def _create_index(words: Words, *, unique: bool) -> Effect | None:
     optional, name = words.skip("IF", "NOT", "EXISTS"), "*"
     if words.peek() != "ON":
         kind, text = words.found[words.place]
@@ -53,7 +69,11 @@ def _create_index(words: Words) -> Effect | None:
     table = _written(words)
     if table is None:
         return None
-    return Effect((f"indexes {table}",), appears=frozenset({f"index {name}"}), optional=optional)
+    text = words.said(*_LEFT_OUT)
+    while words and words.peek() != "(":
+        words.place += 1  # USING and a method
+    said = {f"index {name}": Said(text, unique, len(words.inside().items()))}
+    return Effect((f"indexes {table}",), appears=frozenset({f"index {name}"}), optional=optional, said=said)
 
 
 def _reindex(words: Words) -> Effect | None:
