@@ -171,12 +171,11 @@ def _type(words: Words) -> Said:
     while words:
         if words.skip("NOT", "NULL"):
             found.add("not")
-        elif words.skip("DEFAULT") and words.found[words.place : words.place + 1]:
-            _, text = words.found[words.place]
-            found |= {text} if text.isdigit() else set[str]()
-        if words.peek() in ("UNSIGNED", "AUTO_INCREMENT"):
-            found.add(words.peek().lower())
-        words.place += 1
+        elif words.skip("DEFAULT"):
+            found |= {text for _, text in words.found[words.place : words.place + 1] if text.isdigit()}
+        else:
+            found |= {words.peek().lower()} & {"unsigned", "auto_increment"}
+            words.place += 1
     return Said(frozenset(found))
 
 

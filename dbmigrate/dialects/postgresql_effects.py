@@ -69,10 +69,10 @@ def _create_index(words: Words, *, unique: bool) -> Effect | None:
     table = _written(words)
     if table is None:
         return None
-    text = words.said(*_LEFT_OUT)
+    named = words.said(*_LEFT_OUT)
     while words and words.peek() != "(":
         words.place += 1  # USING and a method
-    said = {f"index {name}": Said(text, unique, len(words.inside().items()))}
+    said = {f"index {name}": Said(named, unique, len(words.inside().items()))}
     return Effect((f"indexes {table}",), appears=frozenset({f"index {name}"}), optional=optional, said=said)
 
 
