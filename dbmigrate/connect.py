@@ -222,37 +222,59 @@ def _lock(run: Run) -> Generator[None]:
         if not dialect.has_session:
             keeper.detach()
             dialect.autocommit(keeper)
-        wait_for(run, lambda: dialect.try_lock(keeper, key), lambda: dialect.holder(connection, key))
+
+        def attempt() -> bool:
+            with nullcontext() if dialect.has_session else _bounded(run, keeper):
+                return dialect.try_lock(keeper, key)
+
+        wait_for(run, attempt, lambda: dialect.holder(connection, key))
         try:
-            if not dialect.has_session:
-                _try_both(run, keeper)
+            if dialect.has_session:
+                run.keeps_lock = lambda: dialect.has_lock(keeper, key)
+            else:
+                with _bounded(run, keeper):
+                    send(connection, "SELECT 1")
                 run.has_lock = lambda: dialect.has_lock(keeper, key)
             yield
         finally:
-            run.has_lock = lambda: True
+            run.has_lock = run.keeps_lock = lambda: True
             if not (run.is_lost if keeper is connection else keeper.invalidated):
                 with suppress(SQLAlchemyError):  # the session ends next, and the lock with it
                     dialect.unlock(keeper, key)
 
 
-def _try_both(run: Run, keeper: Connection) -> None:
-    """Make sure that the pooler has a second session for us, beside the one that the lock holds open."""
-    patience, raw = run.settings.acquire_timeout, cast("Any", keeper.connection.dbapi_connection)
-    timer = threading.Timer(patience, raw.close)
+@contextmanager
+def _bounded(run: Run, keeper: Connection) -> Generator[None]:
+    """Give up when the pooler has no session of the server for what is inside: one holds the lock, another works."""
+    raw, patience = cast("Any", keeper.connection.dbapi_connection), run.settings.acquire_timeout
+    is_over = threading.Event()
+
+    def cut() -> None:
+        is_over.set()
+        with suppress(OSError):  # the connection may have ended already
+            end = socket.socket(fileno=raw.fileno())
+            end.shutdown(
+                socket.SHUT_RDWR
+            )  # whoever waits for an answer over it wakes up; it is closed where it was made
+            end.detach()
+
+    timer, reason = threading.Timer(patience, cut), ""
     timer.start()
     try:
-        send(run.connection, "SELECT 1")
+        yield
     except DBAPIError as error:
         reason = run.dialect.message(error)
-    else:
-        reason = "" if timer.is_alive() else f"it had none for {patience:g} s"
+        if not is_over.is_set() and "query_wait_timeout" not in reason:
+            raise
     finally:
         timer.cancel()
+    if is_over.is_set():
+        reason = f"it had none for {patience:g} s"
     if reason:
         raise ConfigurationError(
             f"this connection goes through a pooler, which has no second connection to the server for dbmigrate "
-            f"({reason}): one holds the migration lock while the other works. Let pool_size be at least 2, or give "
-            f"dbmigrate a URL that leads directly to the server. {run.done}"
+            f"({reason}): one holds the migration lock while the other works. Let pool_size be at least 2, and 3 if "
+            f"others are to wait, or give dbmigrate a URL that leads directly to the server. {run.done}"
         )
 
 

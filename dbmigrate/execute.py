@@ -101,16 +101,17 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
                     tracker.send(statement)
                     tracker.leave()
                 check_foreign_keys()
-                if script_of(step).changes_session and not run.dialect.has_session:
-                    run.dialect.reset(run.connection)
+                if script_of(step).changes_session:
+                    tracker.keep_lock()
+                    if not run.dialect.has_session:
+                        run.dialect.reset(run.connection)
                 finished.append(tracker.end(before))
                 before = finished[-1].record
             after = run.ledger.behind(run.connection, finished[-1].record)
             committing = True
             wait_for(run, lambda: run.dialect.commit(run.connection))
         except BaseException as error:
-            is_safe = not any(isinstance(step.body, PythonBody) for step in batch)  # functions may do more than SQL
-            _undo(run, tracker, head, error, finished if committing else [], is_safe=is_safe)
+            _undo(run, tracker, head, error, finished if committing else [], batch)
             raise
     run.finish(finished)
     return after
@@ -165,13 +166,17 @@ def _foreign_keys(run: Run, steps: Sequence[Step]) -> AbstractContextManager[Cal
     return run.dialect.foreign_keys_off(run.connection) if off else nullcontext(lambda: None)
 
 
-def _undo(
-    run: Run, tracker: Tracker, head: int, error: BaseException, committing: Sequence[Outcome], *, is_safe: bool
-) -> None:
-    """Roll back, and raise what the error amounts to: a conflict to plan again from, or a failure; or itself.
+def _rolls_back(run: Run, step: Step) -> bool:
+    """Tell whether nothing that a step did can be left, so that it may be tried again; a function may do anything."""
+    if isinstance(step.body, PythonBody):
+        return False
+    return not any(run.dialect.reaches_out(statement) for statement in statements_of(step, run.dialect.grammar))
 
-    `is_safe`: to try again what only others made fail.
-    """
+
+def _undo(
+    run: Run, tracker: Tracker, head: int, error: BaseException, committing: Sequence[Outcome], batch: Sequence[Step]
+) -> None:
+    """Roll back, and raise what the error amounts to: a conflict to plan again from, or a failure; or itself."""
     left = run.roll_back()
     if not isinstance(error, Exception) or isinstance(error, MigrationInProgress | LedgerConflict):
         return
@@ -199,6 +204,6 @@ def _undo(
     if run.tries or blockers:
         state += f", after {counted(run.tries + 1, 'attempt')}; in its way: {'; '.join(blockers) or 'unknown'}"
     failure = tracker.failure(error, f"The step was rolled back: {state}", rolled_back=left is None)
-    if isinstance(error, DBAPIError) and is_transient and is_safe and left is None:
+    if isinstance(error, DBAPIError) and is_transient and left is None and all(_rolls_back(run, s) for s in batch):
         raise InTheWayError(tracker.step, run.dialect.message(error), blockers, failure) from error
     raise failure from error

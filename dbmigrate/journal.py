@@ -80,7 +80,11 @@ def journalled(
                         raise
                 else:
                     break
+            if traits.session == "unknown" and not traits.atomic:  # behind a query FOUND_ROWS() may be asked
+                journal.keep_lock()
             journal.leave()
+        if script_of(step).changes_session:
+            journal.keep_lock()
         journal.open()
         journal.flush()
         outcome = journal.end(journal.record, journal.record.started_at)
@@ -219,8 +223,6 @@ class _Journal(Tracker):
         if doubt.statement_hash != statement_hash(statement):
             raise HistoryError([finding], f"{where}: the statement in doubt was edited since: restore it")
         self.close()
-        who = f"a session that runs {where}"
-        wait_for(run, lambda: not run.dialect.is_running(run.connection, statement.text), lambda: who)
         verdict, before, now = self.judge(statement, doubt.catalogue)
         effect = run.dialect.effect(statement)
         removed = () if effect is None else run.dialect.leftovers(effect, before, now)

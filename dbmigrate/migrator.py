@@ -61,7 +61,7 @@ from dbmigrate.run import (
     writing,
 )
 from dbmigrate.source import FilesystemSource, Source, sound
-from dbmigrate.survey import Known, Survey, can_be_one, checked, fingerprint_of, look, records
+from dbmigrate.survey import Known, Survey, can_be_one, checked, fingerprint_of, in_doubt, look, records
 
 #: Seconds; see Migrator.
 LOCK_TIMEOUT = 2.0
@@ -111,7 +111,8 @@ class Migrator(Settings):
                 (MariaDB and MySQL: whole seconds, at least 1; SQLite has none). Whoever comes after a statement that
                 waits for a table waits too, be it to read: so the default is 2, and a step that ran into it is tried
                 again (`retries`). In a Connection of the caller's there is no default. Not for what PostgreSQL does
-                CONCURRENTLY, which keeps nobody from reading and writing. None: whatever the server says.
+                CONCURRENTLY, which keeps nobody from reading and writing (a partition, at the end of its
+                DETACH, excepted). None: whatever the server says.
             statement_timeout: Seconds that a statement of a migration may take; the database's own limit
                 (not on SQLite and MySQL).
             retries: How often a step is tried again that others at work made fail: a lock that could not be had in
@@ -482,6 +483,9 @@ class Migrator(Settings):
         if (number := begun.session) is not None:  # the server may give up its locks a moment before the session itself
             who = f"session {number} of {begun.applied_by}, which began {begun}, is still there"
             wait_for(run, lambda: not self.dialect.is_alive(run.connection, number), lambda: who)
+        elif (sql := in_doubt(survey, self.dialect)) is not None and not self.dialect.begin_is_the_lock:
+            who = f"a session at work on {begun}"  # a pooler's outlives who sent it
+            wait_for(run, lambda: not self.dialect.is_running(run.connection, sql), lambda: who)
         elif self.dialect.begin_is_the_lock and not run.outside:  # or we have that lock
             with self.dialect.lock_beside(run.connection) as try_lock:
                 wait_for(run, try_lock, lambda: f"{begun.applied_by}, who began {begun}")
@@ -524,9 +528,11 @@ def _settled(run: Run, course: tuple[Sequence[Step], History | Record]) -> tuple
         return course
     lost, (steps, before) = run.losses[-1], course
     last = lost.outcomes[-1].record
-    # The same step run by somebody else meanwhile has the same chain: what tells them apart is the session.
+    # The same step run by somebody else meanwhile has the same chain: session and time tell them apart.
     is_there = any(
-        (record.seq, record.chain) == (last.seq, last.chain) and record.session in (None, last.session)
+        (record.seq, record.chain) == (last.seq, last.chain)
+        and record.session in (None, last.session)
+        and record.started_at in (None, last.started_at)
         for record in records(run)
     )
     lost.is_settled = True

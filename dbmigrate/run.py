@@ -95,8 +95,10 @@ class Run:
     #: A step outside a transaction is to run, or to be judged: where BEGIN is the lock, another is needed beside it.
     outside: bool = False
     lost: bool = False
-    #: Tells whether the lock is still there, where another connection than this one has it.
+    #: Tells whether the lock is still there, where another connection than this one has it ...
     has_lock: Callable[[], bool] = lambda: True
+    #: ... and where it is this one, whose lock a function can give up.
+    keeps_lock: Callable[[], bool] = lambda: True
     #: What each transaction begins with, where settings do not last longer.
     local: Sequence[str] = ()
     #: Tries of the step at hand that others at work made fail, and when the first one failed.
@@ -250,10 +252,14 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
         pause = min(pause * 1.5, _LONGEST_WAIT)
 
 
-def begin(run: Run) -> None:
-    """Open a transaction. Raises LedgerConflict if another connection had the lock, and has it no more."""
+def _make_sure(run: Run) -> None:
     if not run.has_lock():
         raise LedgerConflict("the connection that had the migration lock was lost")
+
+
+def begin(run: Run) -> None:
+    """Open a transaction. Raises LedgerConflict if another connection had the lock, and has it no more."""
+    _make_sure(run)
     wait_for(run, lambda: run.dialect.begin(run.connection))
     for sql in run.local:
         send(run.connection, sql)
@@ -373,6 +379,7 @@ class Tracker:
 
     def send(self, statement: Statement, *, in_transaction: bool = True) -> None:
         """Send a statement, and make sure that it did not end the transaction that it runs in."""
+        _make_sure(self.run)
         self.statement, self.clock = statement, time.monotonic()
         # Not through send(): a traceback is part of the interface, and is kept short.
         if isinstance(self.step.body, PythonBody):
@@ -383,6 +390,11 @@ class Tracker:
                 _drain(self.run, result)
         if in_transaction and not self.run.dialect.in_transaction(self.run.connection):
             raise StepError("the statement ended the transaction (ON CONFLICT ROLLBACK or RAISE(ROLLBACK))")
+
+    def keep_lock(self) -> None:
+        """Make sure that a function that was called has not given up the lock."""
+        if not self.run.keeps_lock():
+            raise StepError("a function gave up the lock that keeps other migrators out: leave that out")
 
     def _call(self, body: PythonBody, text: str) -> None:
         """Call a function, and make sure that it did not end the transaction either."""

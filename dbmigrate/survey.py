@@ -11,11 +11,11 @@ from dbmigrate.dialects import Dialect
 from dbmigrate.errors import ConfigurationError, HistoryError, LedgerError, MigrationInProgress, SourceError
 from dbmigrate.layouts.folder import unreadable
 from dbmigrate.ledger import LedgerBusyError, PlainLedger, TableLedger
-from dbmigrate.model import Direction, Edited, Finding, JournalEntry, Migration, Record, Report, Step, Unfinished
+from dbmigrate.model import Body, Direction, Edited, Finding, JournalEntry, Migration, Record, Report, Step, Unfinished
 from dbmigrate.plan import History, changed, compare, fold, tolerate
 from dbmigrate.python import PythonBody
 from dbmigrate.run import Run, is_whole, script_of
-from dbmigrate.scanner import ScriptError, statements
+from dbmigrate.scanner import ScriptError, Statement, statements
 from dbmigrate.script import CHANGED, Problem, fingerprint, inspect
 
 #: So many short scripts are not cut again when they run; more would be memory that grows with their number.
@@ -161,18 +161,35 @@ def _locate(finding: Finding, migrations: Iterable[Migration], dialect: Dialect)
     """Return a finding that also says where the statement is that failed or is in doubt, if the source still has it."""
     if not isinstance(finding, Unfinished) or finding.statement is None:
         return finding
-    bodies = (m.up if finding.direction == "up" else m.down for m in migrations if m.version == finding.version)
-    body = next(bodies, None)
-    if body is None:
-        return finding
+    body = _body(finding, migrations)
     if isinstance(body, PythonBody):
         return replace(finding, where=body.origin)
+    found = _statement(finding, body, dialect)
+    if body is None or found is None:
+        return finding
+    return replace(finding, where=f"{body.origin}:{found.line}: {' '.join(found.text[:60].split())}")
+
+
+def in_doubt(survey: Survey, dialect: Dialect) -> str | None:
+    """Return the text of the statement in doubt, if there is one and the source still has it."""
+    finding = next((f for f in survey.findings if isinstance(f, Unfinished) and f.in_doubt), None)
+    found = None if finding is None else _statement(finding, _body(finding, survey.migrations), dialect)
+    return None if found is None else found.text
+
+
+def _body(finding: Unfinished, migrations: Iterable[Migration]) -> Body | None:
+    return next(
+        (m.up if finding.direction == "up" else m.down for m in migrations if m.version == finding.version), None
+    )
+
+
+def _statement(finding: Unfinished, body: Body | None, dialect: Dialect) -> Statement | None:
+    if body is None or isinstance(body, PythonBody) or finding.statement is None:
+        return None
     try:
-        for found in islice(statements(body.read(), dialect.grammar), finding.statement - 1, finding.statement):
-            return replace(finding, where=f"{body.origin}:{found.line}: {' '.join(found.text[:60].split())}")
+        return next(islice(statements(body.read(), dialect.grammar), finding.statement - 1, finding.statement), None)
     except (ScriptError, SourceError):
-        pass  # what is wrong with the file is said when it is to run
-    return finding
+        return None  # what is wrong with the file is said when it is to run
 
 
 def fingerprint_of(migration: Migration, dialect: Dialect) -> str | None:

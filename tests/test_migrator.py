@@ -854,6 +854,27 @@ def test_a_session_in_which_quotes_mean_something_else_is_refused(database: Data
     assert database.tables() == []
 
 
+def test_a_function_that_gives_up_the_lock_is_noticed(database: Database) -> None:
+    """Behind that others would not be kept out: the step fails, and nothing more of it is sent."""
+    if database.kind == "sqlite":
+        pytest.skip("there BEGIN is the lock")
+    function = {
+        "postgresql": "CREATE FUNCTION leak() RETURNS void LANGUAGE sql AS 'SELECT pg_advisory_unlock_all()'",
+        "mariadb": "CREATE PROCEDURE leak() SELECT RELEASE_ALL_LOCKS()",
+    }[database.kind]
+    call = {"postgresql": "SELECT leak()", "mariadb": "CALL leak()"}[database.kind]
+    source = [sql_migration("1", "f", function), sql_migration("2", "leak", f"{call};\nCREATE TABLE late (x int)")]
+    with pytest.raises(MigrationFailed, match="gave up the lock"):
+        migrator(database, source).upgrade()
+    assert "late" not in database.tables()
+    outside = sql_migration("2", "leak", f"-- no-transaction\n{call};\nINSERT INTO seen VALUES (1);")
+    database.execute("CREATE TABLE seen (x int)")
+    if database.kind == "postgresql":
+        with pytest.raises(MigrationFailed, match="gave up the lock"):
+            migrator(database, [source[0], outside]).upgrade()
+    assert database.query("SELECT * FROM seen") == []
+
+
 def test_a_galera_cluster_is_recognised(mariadb: Database) -> None:
     """GET_LOCK keeps nobody out there: refused with advice, and nothing is run."""
     assert mariadb.server is not None

@@ -245,9 +245,9 @@ class Dialect:
         """Give the lock back."""
         raise NotImplementedError
 
-    def has_lock(self, connection: Connection, key: str) -> bool:
-        """Tell whether the transaction of that connection still has the lock: where there are no sessions."""
-        raise NotImplementedError
+    def has_lock(self, connection: Connection, key: str) -> bool:  # noqa: ARG002
+        """Tell whether that connection still has the lock that it took."""
+        return True
 
     def reset(self, connection: Connection) -> None:
         """Undo what a script made of its session, inside its transaction: where there are no sessions."""
@@ -328,6 +328,10 @@ class Dialect:
 
     def is_transient(self, error: DBAPIError) -> bool:  # noqa: ARG002
         """Tell whether a transaction failed only because of another one, and may be tried again."""
+        return False
+
+    def reaches_out(self, statement: Statement) -> bool:  # noqa: ARG002
+        """Tell whether a statement may do something that does not roll back, by what it names."""
         return False
 
     def blockers(self, connection: Connection, sql: str) -> Sequence[str]:  # noqa: ARG002

@@ -251,6 +251,13 @@ class MySQL(Dialect):
         """Give the lock back."""
         send(connection, f"SELECT RELEASE_LOCK('{key}')")
 
+    def has_lock(self, connection: Connection, key: str) -> bool:
+        """Ask whose it is; a connection that cannot tell has ended, and the lock with it."""
+        try:
+            return bool(scalar(connection, f"SELECT IS_USED_LOCK('{key}') <=> CONNECTION_ID()"))
+        except DBAPIError:
+            return False
+
     def holder(self, connection: Connection, key: str) -> str | None:
         """Describe the session in the process list that has the lock, as far as this user may see it."""
         number = scalar(connection, f"SELECT IS_USED_LOCK('{key}')")
@@ -295,6 +302,10 @@ class MySQL(Dialect):
     def is_transient(self, error: DBAPIError) -> bool:
         """Tell a deadlock, a table that is younger than the snapshot, and a lock that was not to be had in time."""
         return _code(error) in (1205, 1213, 1412)
+
+    def reaches_out(self, statement: Statement) -> bool:
+        """Tell SELECT ... INTO a file."""
+        return re.search(r"\bINTO\s+(?:OUTFILE|DUMPFILE)\b", statement.text, re.IGNORECASE) is not None
 
     def blockers(self, connection: Connection, sql: str) -> Sequence[str]:
         """Ask the plugin of MariaDB that knows, or MySQL's performance_schema, if this user may."""

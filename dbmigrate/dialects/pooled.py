@@ -49,7 +49,7 @@ class _Pooled(Dialect):
 
     def try_lock(self, connection: Connection, key: str) -> bool:
         version = connection.dialect.server_version_info or ()
-        send(connection, "BEGIN")
+        send(connection, "BEGIN ISOLATION LEVEL READ COMMITTED")  # any other would keep a snapshot between statements
         send(connection, "SET LOCAL idle_in_transaction_session_timeout = 0")
         if version >= (17,):
             send(connection, "SET LOCAL transaction_timeout = 0")

@@ -89,6 +89,9 @@ FROM pg_catalog.pg_inherits WHERE inhrelid = pg_catalog.to_regclass(:name)""",
 
 #: What may be the name of a relation in SQL, with a schema or without.
 _NAME = re.compile(r'(?:"(?:[^"\n]|"")+"|[^\W\d]\w*)(?:\.(?:"(?:[^"\n]|"")+"|[^\W\d]\w*))?')
+_OUT = re.compile(
+    r"\b(?:COPY\b.*\bTO\s*(?:PROGRAM\s*)?'|COPY\b.*\bPROGRAM\b|dblink|lo_export|pg_file_)", re.IGNORECASE | re.DOTALL
+)
 _BLOCKERS = """
 SELECT DISTINCT a.pid, a.usename, a.client_addr, a.application_name, a.state, a.xact_start
 FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l USING (pid)
@@ -337,6 +340,10 @@ class PostgreSQL(Dialect):
     def is_transient(self, error: DBAPIError) -> bool:
         """Tell serialization_failure, deadlock_detected and lock_not_available."""
         return _state(error) in ("40001", "40P01", "55P03")
+
+    def reaches_out(self, statement: Statement) -> bool:
+        """Tell COPY to a file or program, and the functions that are known for it."""
+        return _OUT.search(statement.text) is not None
 
     def blockers(self, connection: Connection, sql: str) -> Sequence[str]:
         """Describe the sessions in pg_stat_activity that have locks on relations that a statement may name."""

@@ -39,13 +39,16 @@ class Tally:
     def __init__(self) -> None:
         self.injected: Counter[tuple[str, str]] = Counter()
         self.lost: Counter[str] = Counter()
+        self.skipped = set[str]()
         #: Statements that were in doubt, that were settled, and those of them that were settled wrongly.
         self.doubts = [0, 0, 0]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add what a test says of itself; one that failed has lost something."""
+        """Add what a test says of itself, unless it was skipped; one that failed has lost something."""
+        if report.when == "call" and report.skipped:
+            self.skipped.add(report.nodeid)
         for key, value in report.user_properties:
-            if key == KEY and report.when == "teardown":
+            if key == KEY and report.when == "teardown" and report.nodeid not in self.skipped:
                 fault, kind, count, *doubts = str(value).split("\t")
                 self.injected[fault, kind] += int(count)
                 self.doubts = [a + int(b) for a, b in zip(self.doubts, doubts, strict=True)]
@@ -68,7 +71,10 @@ class Tally:
 
     def settled(self) -> str:
         """Return what became of the statements that were in doubt."""
-        return "Statements in doubt: {:,}; settled by the catalogue: {:,}, wrongly: {:,}.".format(*self.doubts)
+        return (
+            "Statements in doubt after a kill: {:,}; settled without a person, by what the catalogue says or because "
+            "to run them again changes nothing: {:,}; wrongly: {:,}.".format(*self.doubts)
+        )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         """Print how many there were, and write the table if that was asked for."""

@@ -277,6 +277,45 @@ def test_python_is_not_tried_again(database: Database) -> None:
     assert calls == [1]
 
 
+@pytest.mark.kinds("postgresql")
+@pytest.mark.fault("a reader keeps a step from its lock that did something outside of the database")
+def test_what_does_not_roll_back_is_not_tried_again(database: Database) -> None:
+    """A program that a statement has run would run once more."""
+    assert database.server is not None
+    file = database.server.directory / f"{database.name}_rows"
+    file.unlink(missing_ok=True)
+    copy = f"COPY (SELECT 1) TO PROGRAM 'cat >> {file}'"
+    source = MemorySource([sql_migration("1", "out", f"{copy};\nALTER TABLE a ADD y int;")])
+    with reading(database), pytest.raises(MigrationFailed, match="lock timeout"):
+        Migrator(database.url, source, lock_timeout=0.1).upgrade()
+    assert file.read_text() == "1\n"
+
+
+@pytest.mark.parametrize("way", ["all", "apply", "goto", "redo"])
+@pytest.mark.default_driver
+@pytest.mark.fault("a reader keeps a step from its lock for longer than lock_timeout")
+def test_every_call_waits_its_turn(database: Database, way: str) -> None:
+    """Whatever the call, each step runs once."""
+    rows = sql_migration("0", "rows", "INSERT INTO seen VALUES (0)", "DELETE FROM seen")
+    source = MemorySource([rows, ALTER])
+    if way == "redo":
+        Migrator(database.url, source).upgrade()
+    with reading(database) as end:
+        on_event = lambda event: end() if isinstance(event, Retrying) else None  # noqa: E731
+        transaction: Any = "all" if way == "all" and database.kind == "postgresql" else "each"
+        options: dict[str, Any] = {"lock_timeout": _impatient(database), "transaction": transaction}
+        m = Migrator(database.url, source, on_event=on_event, **options)
+        if way == "apply":
+            report = m.apply(m.plan())
+        else:
+            report = m.goto("1") if way == "goto" else m.redo() if way == "redo" else m.upgrade()
+    ran = ["1_alter down", "1_alter up"] if way == "redo" else ["0_rows up", "1_alter up"]
+    assert [str(outcome.step) for outcome in report.outcomes] == ran
+    assert _columns(database) == 2
+    assert _seen(database) == [0]
+    m.verify()
+
+
 @pytest.mark.default_driver
 @pytest.mark.fault("a reader keeps a step from its lock, and on_event raises")
 def test_on_event_may_end_it(database: Database) -> None:
