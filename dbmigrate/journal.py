@@ -80,7 +80,8 @@ def journalled(
                         raise
                 else:
                     break
-            if traits.session == "unknown" and not traits.atomic:  # behind a query FOUND_ROWS() may be asked
+            # not behind a query of MariaDB, of which FOUND_ROWS() may be asked: that comes at the end
+            if traits.session == "unknown" and (run.dialect.transactional_ddl or not traits.atomic):
                 journal.keep_lock()
             journal.leave()
         if script_of(step).changes_session:
