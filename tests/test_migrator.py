@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import pickle
+import warnings
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -893,8 +895,11 @@ def test_cockroachdb_is_recognised(postgresql: Database) -> None:
     assert postgresql.server is not None
     with relay(postgresql.server.port, lambda said: said.replace(b"PostgreSQL 1", b"CockroachDB ")) as port:
         url = postgresql.url_for(postgresql.driver, tcp=True).set(port=port)
-        with pytest.raises(ConfigurationError, match=r"CockroachDB.*keep nobody out.*one migrator at a time"):
-            Migrator(url, MemorySource(ALL)).upgrade()
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            # SQLAlchemy 2.0.0 leaves the connection to the garbage collector when it cannot read the version.
+            with pytest.raises(ConfigurationError, match=r"CockroachDB.*keep nobody out.*one migrator at a time"):
+                Migrator(url, MemorySource(ALL)).upgrade()
+            gc.collect()
     assert postgresql.tables() == []
     with pytest.raises(ConfigurationError, match=r"CockroachDB.*keep nobody out"):
         Migrator("cockroachdb://root@localhost/shop", MemorySource(ALL))
