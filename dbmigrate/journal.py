@@ -17,7 +17,7 @@ from dbmigrate.dialects.base import StepError, send
 from dbmigrate.dialects.evidence import Seen, Verdict, differences, judge, written
 from dbmigrate.errors import HistoryError, LedgerConflict, LedgerError, MigrationInProgress, SourceError
 from dbmigrate.ledger import TableLedger
-from dbmigrate.model import JournalEntry, Record, State, Step
+from dbmigrate.model import JournalEntry, Record, State, Step, Unfinished
 from dbmigrate.plan import History, unfinished
 from dbmigrate.python import PythonBody
 from dbmigrate.run import (
@@ -306,13 +306,12 @@ class _Journal(Tracker):
         return self.failure(error, f"The step stays unfinished: {finding}{rest}", rolled_back=False)
 
 
-def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[JournalEntry] | None) -> None:
+def check_resumable(run: Run, step: Step, finding: Unfinished, known: Sequence[JournalEntry] | None) -> None:
     """Raise HistoryError unless a step can go on behind the last statement known to be done, or to be judged.
 
     What ran must be what the script still begins with; later statements may have been corrected. What only lives in
     a session (a temporary table, a prepared statement) is gone and cannot be gone on with.
     """
-    finding = unfinished(begun, known)
     if finding.in_doubt and not finding.is_judged:
         raise HistoryError([finding], "a statement is in doubt")
     done = {entry.ordinal: entry.statement_hash for entry in known or () if entry.state == "done"}
@@ -327,7 +326,7 @@ def check_resumable(run: Run, step: Step, begun: Record, known: Sequence[Journal
             raise HistoryError(
                 [finding],
                 f"{where} made something that ended with its session, so the rest cannot go on: finish or undo the "
-                f'step by hand, then call resolve("{begun.version}", applied=..., reason=...)',
+                f'step by hand, then call resolve("{finding.version}", applied=..., reason=...)',
             )
     else:  # no statement is left
         if finding.in_doubt:

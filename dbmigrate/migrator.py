@@ -323,7 +323,8 @@ class Migrator(Settings):
                 raise TargetError(f"the down script of {step.migration} is gone. Restore it. Nothing was run")
             (step,) = checked([step], self.dialect, {}, run.ledger)
             admit(run, [step])
-            check_resumable(run, step, begun, survey.journal)
+            finding = next(finding for finding in survey.findings if isinstance(finding, Unfinished))
+            check_resumable(run, step, finding, survey.journal)
             journalled(run, step, survey.history, begun, survey.journal or ())
             return Report(tuple(run.outcomes), time.monotonic() - began)
 

@@ -394,8 +394,9 @@ def test_what_does_not_show_is_asked_of_a_person(mariadb: Database) -> None:
     scripts = ["CREATE TABLE a (x INT); TRUNCATE TABLE a"]
     _interrupt(mariadb, scripts, "TRUNCATE", "after")
 
-    with pytest.raises(HistoryError, match=r'resolve\("1", statement=2, applied=True'):
-        _migrator(mariadb, *scripts).resume()
+    for words in (r'resolve\("1", statement=2, applied=True', r"\(1_x\.up:1: TRUNCATE TABLE a\)"):
+        with pytest.raises(HistoryError, match=words):
+            _migrator(mariadb, *scripts).resume()
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ def check_crash_safe(
     """Kill `upgrade()` at every boundary, one after the other, and make sure that a blind restart mends it.
 
     A boundary is the moment before, and the moment behind, anything that is sent to the database: BEGIN, a statement, a
-    row of ledger or journal, COMMIT; also by a function in Python, and over other engines. For each one an empty
+    row of ledger or journal, COMMIT; also by a function in Python, and over other engines. What goes past SQLAlchemy
+    (COPY over a connection of the driver's own) is sent within a boundary, not at one. For each one an empty
     database is created, and a process calls `upgrade()` and kills itself there (SIGKILL; on Windows TerminateProcess).
     Then another process calls `upgrade()` again, and `resume()` where a step is unfinished; and what is there must be
     what a run that nobody disturbed left. If every migration has a way back, the same is done with
