@@ -17,7 +17,7 @@ from dbmigrate.scanner import Statement
 #: Things of their own, and how to ask for one of them; the column of the answer that has its definition.
 KINDS = {"TABLE": 1, "VIEW": 1, "SEQUENCE": 1, "PROCEDURE": 2, "FUNCTION": 2, "TRIGGER": 2, "EVENT": 3}
 _KEYS = ("UNIQUE", "FULLTEXT", "SPATIAL")
-_HARMLESS = ("ANALYZE", "OPTIMIZE", "CHECK", "REPAIR", "GRANT", "FLUSH")
+_HARMLESS = ("OPTIMIZE", "CHECK", "REPAIR", "GRANT", "FLUSH")
 #: Types by the names that SHOW CREATE has for them, and those that it shows as they are written, or with their size.
 _TYPES = {"INTEGER": "INT", "BOOL": "TINYINT", "BOOLEAN": "TINYINT", "NUMERIC": "DECIMAL", "DEC": "DECIMAL"}
 _SIZED = {"CHAR", "VARCHAR", "BINARY", "VARBINARY", "DECIMAL"}
@@ -101,6 +101,9 @@ def effect(statement: Statement) -> Effect | None:
     words = Words.of(statement, MYSQL)
     if words.peek() in _HARMLESS:
         return REPEATABLE
+    if words.skip("ANALYZE"):
+        words.skip_any("NO_WRITE_TO_BINLOG", "LOCAL")
+        return REPEATABLE if words.peek() in ("TABLE", "TABLES") else None  # ANALYZE UPDATE runs it
     if words.skip("CREATE"):
         return _create(words)
     if words.skip("DROP"):
@@ -138,6 +141,8 @@ def _create(words: Words) -> Effect | None:
     words.place += 1
     if kind in ("TABLE", "SEQUENCE") and (replaces or any(text.upper() == "SELECT" for _, text in words.found)):
         return None
+    if kind == "EVENT" and any(text.upper() == "AT" for _, text in words.found):
+        return None  # once it has run it is gone, as if it had never been
     if replaces or words.skip("IF", "NOT", "EXISTS"):
         return REPEATABLE
     names = words.names()
@@ -251,6 +256,10 @@ def _of_table(
     )
 
 
+def _is_name(word: str) -> bool:
+    return word.upper() not in ("COLUMN", "CONSTRAINT", "IF", "NOT", "EXISTS", *_KEYS, "INDEX", "KEY", "(", ")", ",")
+
+
 class _Table:
     """What ALTER TABLE does to its table, action by action."""
 
@@ -259,11 +268,26 @@ class _Table:
         self.appears, self.vanishes, self.alters = set[str](), set[str](), set[str]()
         self.either, self.mentioned = set[tuple[str, ...]](), set[str]()
         self.said = dict[str, Said]()
+        #: What is added IF NOT EXISTS or dropped IF EXISTS; all names in what is added, and in what is dropped.
+        self.optional = list[str]()
+        self.words: dict[str, set[str]] = {"ADD": set(), "DROP": set()}
+        #: With its columns a key goes, too.
+        self.adds_key = self.drops_column = False
         #: Every action so far can be repeated.
         self.repeatable = True
 
-    def effect(self) -> Effect:
-        """Return all of it together."""
+    def effect(self) -> Effect | None:
+        """Return all of it together. None: a name is in it twice.
+
+        Columns that are exchanged, or dropped and added as they were, look as if nothing had been done; and whether
+        something exists is asked of the table as it was before all of the actions.
+        """
+        goes = self.vanishes.union(*self.either)
+        twice = {part for part in self.appears & goes if part.startswith(f"{self.table} column ")}
+        certain = self.appears | goes | self.alters
+        crossed = not self.words["ADD"].isdisjoint(self.words["DROP"]) or (self.adds_key and self.drops_column)
+        if twice or (self.optional and crossed) or not certain.isdisjoint(self.optional):
+            return None
         if self.repeatable:
             return REPEATABLE
         found = _of_table(self.names, self.appears, self.vanishes, self.alters, self.mentioned)
@@ -276,6 +300,8 @@ class _Table:
             return True
         if first in ("FORCE", "CONVERT"):
             return True  # to convert once more changes nothing
+        if first in self.words:
+            self.words[first] |= {n.strip("`").lower() for kind, n in words.found[1:] if kind == "name" or _is_name(n)}
         act = {"ADD": self._add, "DROP": self._drop, "MODIFY": self._modify, "CHANGE": self._change}.get(first)
         act = act or {"ALTER": self._alter, "RENAME": self._rename}.get(first)
         if act is not None:
@@ -329,12 +355,13 @@ class _Table:
         return self._add_columns(words)
 
     def _add_key(self, words: Words, constraint: str | None) -> bool:
+        self.adds_key = True
         unique = words.peek() == "UNIQUE"
         words.skip_any(*_KEYS)
         words.skip_any("INDEX", "KEY")
         if words.skip("IF", "NOT", "EXISTS"):
             if (name := words.name()) is not None:
-                self.mentioned.add(name)
+                self.optional += self._part("key", name)
             return True
         name = constraint if words.peek() in ("(", "USING") else words.name()
         self._mention(words)
@@ -351,7 +378,7 @@ class _Table:
     def _add_columns(self, words: Words) -> bool:
         if words.skip("IF", "NOT", "EXISTS"):
             if (name := words.name()) is not None:
-                self.mentioned.add(name)
+                self.optional += self._part("column", name)
             return name is not None
         columns = [words]
         if words.skip("("):
@@ -395,9 +422,13 @@ class _Table:
         if (name := words.name()) is None:
             return False
         self.mentioned.add(name)
-        if not optional:
+        self.drops_column |= "column" in kinds
+        found = tuple(_part(self.table, kind, name) for kind in kinds)
+        if optional:
+            self.optional += found
+        else:
             self.repeatable = False
-            self.either.add(tuple(_part(self.table, kind, name) for kind in kinds))
+            self.either.add(found)
         return True
 
     def _modify(self, words: Words) -> bool:
