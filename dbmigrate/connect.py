@@ -218,7 +218,7 @@ def _lock(run: Run) -> Generator[None]:
     """Have the lock, on the connection that works; or on a second one, where that one has no session to have it."""
     dialect, connection = run.dialect, run.connection
     key = dialect.lock_key(run.ledger.schema, run.ledger.table)
-    with nullcontext(connection) if dialect.has_session else connection.engine.connect() as keeper:
+    with nullcontext(connection) if dialect.has_session else _second(run) as keeper:
         if not dialect.has_session:
             keeper.detach()
             dialect.autocommit(keeper)
@@ -232,6 +232,7 @@ def _lock(run: Run) -> Generator[None]:
             if dialect.has_session:
                 run.keeps_lock = lambda: dialect.has_lock(keeper, key)
             else:
+                run.local = (*dialect.share(key), *run.local)
                 with _bounded(run, keeper):
                     send(connection, "SELECT 1")
                 run.has_lock = lambda: dialect.has_lock(keeper, key)
@@ -241,6 +242,15 @@ def _lock(run: Run) -> Generator[None]:
             if not (run.is_lost if keeper is connection else keeper.invalidated):
                 with suppress(SQLAlchemyError):  # the session ends next, and the lock with it
                     dialect.unlock(keeper, key)
+
+
+def _second(run: Run) -> Connection:
+    """Return another connection of the engine."""
+    try:
+        return run.connection.engine.connect()
+    except Exception as error:
+        reason = unreachable(error, run.settings.url, run.dialect)
+        raise ConfigurationError(f"behind a pooler a second connection is needed: {reason}. {run.done}") from error
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from dbmigrate.run import (
     give_up,
     is_whole,
     script_of,
+    set_local,
     statements_of,
     step_record,
     wait_for,
@@ -104,7 +105,8 @@ def _in_transaction(run: Run, batch: Sequence[Step], before: History | Record) -
                 if script_of(step).changes_session:
                     tracker.keep_lock()
                     if not run.dialect.has_session:
-                        run.dialect.reset(run.connection)
+                        run.dialect.reset(run.connection, run.kept)
+                        set_local(run)
                 finished.append(tracker.end(before))
                 before = finished[-1].record
             after = run.ledger.behind(run.connection, finished[-1].record)
@@ -186,7 +188,8 @@ def _undo(
     if run.is_lost:
         state = "The connection was lost, and the server rolls the step back: nothing of it stays"
         if committing:
-            state = "The connection was lost at COMMIT: status() tells whether the step is applied"
+            when = "" if run.dialect.has_session else ", when the server has ended what it was at"
+            state = f"The connection was lost at COMMIT: status() tells whether the step is applied{when}"
         failure = tracker.failure(error, state, rolled_back=not committing)
         raise (LostAtCommitError(committing, failure) if committing and run.dialect.waits else failure) from error
     if not (run.dialect.waits or run.dialect.in_transaction(run.connection)):

@@ -227,9 +227,10 @@ class _Journal(Tracker):
         verdict, before, now = self.judge(statement, doubt.catalogue)
         effect = run.dialect.effect(statement)
         removed = () if effect is None else run.dialect.leftovers(effect, before, now)
-        for sql in removed:
-            send(run.connection, sql)
         if removed:
+            lift, limit = self._patience(statement)
+            for sql in (*lift, *removed, *limit):
+                send(run.connection, sql)
             verdict, before, now = self.judge(statement, doubt.catalogue)
         if verdict is None:
             raise HistoryError([replace(finding, seen=tuple(differences(before, now)))], "a statement is in doubt")

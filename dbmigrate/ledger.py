@@ -155,6 +155,8 @@ class TableLedger:
             found = self._select(connection, f"SELECT count(*) FROM {table} WHERE seq = {seq}")
             return seq, int(found[0][0]) if found else 0
         except LedgerError:
+            if connection.invalidated:
+                raise
             return None
 
     def behind(self, connection: Connection, record: Record) -> History | Record:  # noqa: ARG002

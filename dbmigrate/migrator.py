@@ -484,10 +484,10 @@ class Migrator(Settings):
         if (number := begun.session) is not None:  # the server may give up its locks a moment before the session itself
             who = f"session {number} of {begun.applied_by}, which began {begun}, is still there"
             wait_for(run, lambda: not self.dialect.is_alive(run.connection, number), lambda: who)
-        elif (sql := in_doubt(survey, self.dialect)) is not None and not self.dialect.begin_is_the_lock:
-            who = f"a session at work on {begun}"  # a pooler's outlives who sent it
-            wait_for(run, lambda: not self.dialect.is_running(run.connection, sql), lambda: who)
-        elif self.dialect.begin_is_the_lock and not run.outside:  # or we have that lock
+        if sql := in_doubt(survey, self.dialect):  # a pooler's session outlives who sent it, and who resumed it
+            what = f"a session at work on {begun}"
+            wait_for(run, lambda: not self.dialect.is_running(run.connection, sql), lambda: what)
+        if self.dialect.begin_is_the_lock and not run.outside:  # or we have that lock
             with self.dialect.lock_beside(run.connection) as try_lock:
                 wait_for(run, try_lock, lambda: f"{begun.applied_by}, who began {begun}")
         return look(run, migrations)  # it may have ended meanwhile
@@ -523,7 +523,7 @@ class Migrator(Settings):
 def _settled(run: Run, course: tuple[Sequence[Step], History | Record]) -> tuple[Sequence[Step], History | Record]:
     """Return the course behind a COMMIT that got no answer, if that was why we are here, by what the ledger says.
 
-    The lock went with the session that sent it, so whoever has the lock now sees how that ended.
+    Nobody has the lock before the transaction has ended that it stood for, so whoever has it now sees how that ended.
     """
     if not run.losses or run.losses[-1].is_settled:
         return course

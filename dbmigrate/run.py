@@ -101,7 +101,10 @@ class Run:
     keeps_lock: Callable[[], bool] = lambda: True
     #: What each transaction begins with, where settings do not last longer.
     local: Sequence[str] = ()
-    #: Tries of the step at hand that others at work made fail, and when the first one failed.
+    #: What was set in the session when the transaction began, if the next one may have another session.
+    kept: Sequence[tuple[str, str]] = ()
+    #: The step that others at work made fail, how often, and when that was the first time.
+    tried: Step | None = None
     tries: int = 0
     tried_since: float = 0.0
     #: Each COMMIT that got no answer.
@@ -202,8 +205,8 @@ class InTheWayError(StoppedError):
 def has_another_try(run: Run, step: Step, reason: str, blockers: Sequence[str]) -> bool:
     """Pause, having said so, until a step is to be tried again. False: `retries` or `retry_timeout` are used up."""
     now, settings = time.monotonic(), run.settings
-    if run.tries == 0:
-        run.tried_since = now
+    if run.tries == 0 or run.tried != step:
+        run.tried, run.tries, run.tried_since = step, 0, now
     run.tries += 1
     pause = min(_FIRST_PAUSE * 2 ** (run.tries - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1.5)  # noqa: S311
     if run.tries > settings.retries or now + pause - run.tried_since > settings.retry_timeout:
@@ -254,13 +257,22 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
 
 def _make_sure(run: Run) -> None:
     if not run.has_lock():
-        raise LedgerConflict("the connection that had the migration lock was lost")
+        raise LedgerConflict(
+            "the connection beside this one (which a pooler may close: see idle_transaction_timeout of PgBouncer) that "
+            "had the migration lock was lost"
+        )
 
 
 def begin(run: Run) -> None:
     """Open a transaction. Raises LedgerConflict if another connection had the lock, and has it no more."""
     _make_sure(run)
     wait_for(run, lambda: run.dialect.begin(run.connection))
+    run.kept = run.dialect.kept(run.connection)
+    set_local(run)
+
+
+def set_local(run: Run) -> None:
+    """Send what a transaction begins with."""
     for sql in run.local:
         send(run.connection, sql)
 

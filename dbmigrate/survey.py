@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from dbmigrate.dialects import Dialect
 from dbmigrate.errors import ConfigurationError, HistoryError, LedgerError, MigrationInProgress, SourceError
@@ -170,11 +170,14 @@ def _locate(finding: Finding, migrations: Iterable[Migration], dialect: Dialect)
     return replace(finding, where=f"{body.origin}:{found.line}: {' '.join(found.text[:60].split())}")
 
 
-def in_doubt(survey: Survey, dialect: Dialect) -> str | None:
-    """Return the text of the statement in doubt, if there is one and the source still has it."""
-    finding = next((f for f in survey.findings if isinstance(f, Unfinished) and f.in_doubt), None)
-    found = None if finding is None else _statement(finding, _body(finding, survey.migrations), dialect)
-    return None if found is None else found.text
+def in_doubt(survey: Survey, dialect: Dialect) -> Sequence[str]:
+    """Return the text of the statement in doubt, as far as the source has it; without a journal it may be any."""
+    for finding in survey.findings:
+        if isinstance(finding, Unfinished) and finding.in_doubt:
+            body = _body(finding, survey.migrations)
+            found = _cut(body, dialect) if finding.statement is None else [_statement(finding, body, dialect)]
+            return [statement.text for statement in found if statement is not None]
+    return ()
 
 
 def _body(finding: Unfinished, migrations: Iterable[Migration]) -> Body | None:
@@ -184,12 +187,14 @@ def _body(finding: Unfinished, migrations: Iterable[Migration]) -> Body | None:
 
 
 def _statement(finding: Unfinished, body: Body | None, dialect: Dialect) -> Statement | None:
-    if body is None or isinstance(body, PythonBody) or finding.statement is None:
-        return None
-    try:
-        return next(islice(statements(body.read(), dialect.grammar), finding.statement - 1, finding.statement), None)
-    except (ScriptError, SourceError):
-        return None  # what is wrong with the file is said when it is to run
+    return next((s for s in _cut(body, dialect) if s.ordinal == finding.statement), None)
+
+
+def _cut(body: Body | None, dialect: Dialect) -> Iterator[Statement]:
+    """Yield the statements of a script, as far as it can be cut: what is wrong with it is said when it is to run."""
+    if body is not None and not isinstance(body, PythonBody):
+        with suppress(ScriptError, SourceError):
+            yield from statements(body.read(), dialect.grammar)
 
 
 def fingerprint_of(migration: Migration, dialect: Dialect) -> str | None:

@@ -144,15 +144,16 @@ def run_until(boundary: int, url: sqlalchemy.URL, call: Callable[[sqlalchemy.Eng
     return child.exitcode != 0
 
 
-def started(url: sqlalchemy.URL, source: Any) -> ForkServerProcess:
-    """Let a process call upgrade(), and return it at once."""
-    child = _CONTEXT.Process(target=_upgrading, args=(url.render_as_string(hide_password=False), source))
+def started(url: sqlalchemy.URL, source: Any, method: str = "upgrade", **options: Any) -> ForkServerProcess:
+    """Let a process call a method of a Migrator, and return it at once."""
+    address = url.render_as_string(hide_password=False)
+    child = _CONTEXT.Process(target=_calling, args=(address, source, method, options))
     child.start()
     return child
 
 
-def _upgrading(url: str, source: Any) -> None:
-    Migrator(url, source).upgrade()
+def _calling(url: str, source: Any, method: str, options: Mapping[str, Any]) -> None:
+    getattr(Migrator(url, source, **options), method)()
 
 
 def make(engine: sqlalchemy.Engine, folder: str, method: str, **arguments: Any) -> None:

@@ -249,7 +249,15 @@ class Dialect:
         """Tell whether that connection still has the lock that it took."""
         return True
 
-    def reset(self, connection: Connection) -> None:
+    def share(self, key: str) -> Sequence[str]:  # noqa: ARG002
+        """Return what a transaction begins with, so that the lock is not had by anyone else before it has ended."""
+        return ()
+
+    def kept(self, connection: Connection) -> Sequence[tuple[str, str]]:  # noqa: ARG002
+        """Return the settings that a session has when a transaction begins: where there are no sessions."""
+        return ()
+
+    def reset(self, connection: Connection, kept: Sequence[tuple[str, str]]) -> None:
         """Undo what a script made of its session, inside its transaction: where there are no sessions."""
         raise NotImplementedError
 
@@ -273,8 +281,8 @@ class Dialect:
         """Tell whether the session of that id may still be running something."""
         return False
 
-    def is_running(self, connection: Connection, sql: str) -> bool:  # noqa: ARG002
-        """Tell whether another session is still at this statement, where one may outlive who sent it unnoticed."""
+    def is_running(self, connection: Connection, sql: Sequence[str]) -> bool:  # noqa: ARG002
+        """Tell whether another session is at one of these statements, where it may outlive who sent it unnoticed."""
         return False
 
     def begin(self, connection: Connection) -> bool:

@@ -53,7 +53,10 @@ _STRINGS = Traits(
 _ENCODING = Traits(
     refused="scripts are sent as UTF-8, and another client encoding would garble them: write UTF8, or leave it out"
 )
-_TOUCHY = re.compile(r"\b(?:pg_advisory_unlock|(?:set_config|standard_conforming_strings|pg_temp)\b)", re.IGNORECASE)
+_TOUCHY = re.compile(
+    r"\b(?:pg_advisory_unlock|pg_(?:try_)?advisory_lock|(?:set_config|standard_conforming_strings|pg_temp)\b)",
+    re.IGNORECASE,
+)
 _LONGEST = 63  # bytes of a name; the server cuts the rest off, and means another database then
 #: Classes of SQLSTATE in which CREATE DATABASE and DROP DATABASE have done nothing.
 _REFUSALS = {"0A", "22", "25", "28", "42", "55"}
@@ -90,7 +93,8 @@ FROM pg_catalog.pg_inherits WHERE inhrelid = pg_catalog.to_regclass(:name)""",
 #: What may be the name of a relation in SQL, with a schema or without.
 _NAME = re.compile(r'(?:"(?:[^"\n]|"")+"|[^\W\d]\w*)(?:\.(?:"(?:[^"\n]|"")+"|[^\W\d]\w*))?')
 _OUT = re.compile(
-    r"\b(?:COPY\b.*\bTO\s*(?:PROGRAM\s*)?'|COPY\b.*\bPROGRAM\b|dblink|lo_export|pg_file_)", re.IGNORECASE | re.DOTALL
+    r"\b(?:COPY\b.*\bTO\s*(?:PROGRAM\s*)?'|COPY\b.*\bPROGRAM\b|dblink|lo_export|pg_file_|\bsetval\b|pg_logical_emit)",
+    re.IGNORECASE | re.DOTALL,
 )
 _BLOCKERS = """
 SELECT DISTINCT a.pid, a.usename, a.client_addr, a.application_name, a.state, a.xact_start
@@ -303,15 +307,16 @@ class PostgreSQL(Dialect):
             ).scalar_one()
         )
 
-    def is_running(self, connection: Connection, sql: str) -> bool:
+    def is_running(self, connection: Connection, sql: Sequence[str]) -> bool:
         """Look for it among what sessions are at, of which the server shows no more than the beginning."""
         return bool(
             connection.execute(
                 text(
                     "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = current_database() "
-                    "AND pid <> pg_backend_pid() AND state = 'active' AND query <> '' AND starts_with(:sql, query)"
+                    "AND pid <> pg_backend_pid() AND state = 'active' AND query <> '' "
+                    "AND EXISTS (SELECT FROM unnest(CAST(:sql AS text[])) s WHERE starts_with(s, query))"
                 ),
-                {"sql": sql},
+                {"sql": list(sql)},
             ).scalar_one()
         )
 
@@ -442,7 +447,8 @@ def _touched(statement: Statement) -> Traits | None:
         return _STRINGS
     if head[0] in ("SET", "RESET", "DO", "CALL"):
         return None
-    return _LOST if "PG_TEMP" in named else _SET if "SET_CONFIG" in named else None
+    locks = {"PG_ADVISORY_LOCK", "PG_TRY_ADVISORY_LOCK"} & named
+    return _LOST if "PG_TEMP" in named or locks else _SET if "SET_CONFIG" in named else None
 
 
 def _definition(statement: Statement) -> Traits:

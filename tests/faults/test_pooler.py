@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.pool import NullPool
 
 from dbmigrate import (
     ConfigurationError,
     MemorySource,
+    MigrationError,
     MigrationFailed,
     MigrationInProgress,
     Migrator,
+    Retrying,
     StalePlan,
     StatementFinished,
     StepFinished,
     sql_migration,
 )
+from examples.json_ledger.json_ledger import JsonLedger
 from tests.faults.pooler import pooler
 from tests.processes import race, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from multiprocessing.context import ForkServerProcess
     from pathlib import Path
-
-    import sqlalchemy
 
     from tests.conftest import Database
 
@@ -49,7 +56,7 @@ OUTSIDE = sql_migration(
 )
 #: What the server says of whoever has the migration lock over a pooler.
 KEEPER = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database "
-KEEPER += "WHERE datname = current_database())"
+KEEPER += "WHERE datname = current_database()) AND mode = 'ExclusiveLock'"
 
 
 @pytest.fixture
@@ -236,19 +243,8 @@ def test_killed_while_the_statement_goes_on(database: Database, behind: Callable
     """The session of a pooler outlives the migrator: resume() waits until the statement has ended, and settles it."""
     url, source = behind(5), MemorySource([OUTSIDE])
     with database.connect(autocommit=False) as reader:
-        reader.execute("SELECT 1")
         reader.execute("LOCK TABLE seen IN ROW EXCLUSIVE MODE")  # which CREATE INDEX CONCURRENTLY waits for
-        process = started(url, source)
-        query = (
-            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%' AND wait_event = 'virtualxid'"
-        )
-        deadline = time.monotonic() + 30
-        while database.query(query) == [(0,)]:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
+        _kill_waiting(database, started(url, source), "CREATE INDEX")
         impatient = Migrator(url, source, acquire_timeout=0.3)
         for call in (impatient.resume, impatient.upgrade, lambda: impatient.resolve("4", applied=False, reason="x")):
             with pytest.raises(MigrationInProgress, match=r"made no progress for 0\.3 s: a session at work on 4_index"):
@@ -257,6 +253,132 @@ def test_killed_while_the_statement_goes_on(database: Database, behind: Callable
     Migrator(url, source).resume()
     assert _rows(database) == [4, 5]
     Migrator(database.url, source).verify()
+
+
+def _kill_waiting(database: Database, process: ForkServerProcess, statement: str) -> None:
+    """Kill a process as soon as the statement that it sent waits for others."""
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '{statement}%' AND wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 30
+    while database.query(query) == [(0,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+@pytest.mark.fault("kill -9 of a direct run, and of its resume() behind PgBouncer")
+def test_resumed_behind_a_pooler_and_killed(database: Database, behind: Callable[..., sqlalchemy.URL]) -> None:
+    """Whose session began the step says nothing of who is at it now: resume() waits, and no longer than it may."""
+    url, source = behind(5), MemorySource([OUTSIDE])
+    with database.connect(autocommit=False) as reader:
+        reader.execute("LOCK TABLE seen IN ROW EXCLUSIVE MODE")
+        _kill_waiting(database, started(database.url, source), "CREATE INDEX")
+        database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%'")
+    database.execute("DROP INDEX seen_n")  # which is INVALID
+    with database.connect(autocommit=False) as reader:
+        reader.execute("LOCK TABLE seen IN ROW EXCLUSIVE MODE")
+        _kill_waiting(database, started(url, source, "resume"), "CREATE INDEX")
+        with pytest.raises(MigrationInProgress, match="a session at work on 4_index"):
+            Migrator(url, source, acquire_timeout=0.3).resume()
+    Migrator(url, source).resume()
+    assert _rows(database) == [4, 5]
+
+
+@pytest.mark.fault("kill -9 behind PgBouncer, with a ledger that has no journal")
+def test_without_a_journal_it_is_waited_for_too(
+    database: Database, behind: Callable[..., sqlalchemy.URL], tmp_path: Path
+) -> None:
+    """Any statement of the step may be the one that is still running."""
+    url, ledger = behind(5), JsonLedger(tmp_path / "ledger")
+    source = MemorySource([sql_migration("1", "row", "-- no-transaction\nINSERT INTO seen VALUES (1)")])
+    with database.connect(autocommit=False) as blocker:
+        blocker.execute("LOCK TABLE seen IN EXCLUSIVE MODE")
+        _kill_waiting(database, started(url, source, ledger=ledger), "INSERT INTO seen")
+        with pytest.raises(MigrationInProgress, match="a session at work on 1_row"):
+            Migrator(url, source, ledger=ledger, acquire_timeout=0.3).resolve("1", applied=False, reason="killed")
+
+
+@pytest.mark.parametrize("call", ["upgrade", "downgrade"])
+@pytest.mark.fault("the connection is cut while COMMIT is at work behind PgBouncer")
+def test_cut_while_commit_is_at_work(database: Database, behind: Callable[..., sqlalchemy.URL], call: str) -> None:
+    """The lock is had again only when that COMMIT has ended; the step is not sent again, and is reported."""
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(1); RETURN NULL; END$$",
+        "CREATE CONSTRAINT TRIGGER slow AFTER INSERT OR DELETE ON seen DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
+        "EXECUTE FUNCTION slow()",
+    )
+    source = MemorySource(ROWS[:1])
+    if call == "downgrade":
+        Migrator(database.url, source).upgrade()
+    engine, sent = sqlalchemy.create_engine(behind(5), poolclass=NullPool), list[str]()
+
+    def cut(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(("INSERT INTO seen", "DELETE FROM seen")):
+            sent.append(statement)
+        elif statement == "COMMIT" and sent and len(cutters) == 0:
+            end = socket.socket(fileno=os.dup(connection.connection.dbapi_connection.fileno()))
+            cutters.append(threading.Timer(0.3, _shut, [end]))
+            cutters[0].start()
+
+    cutters = list[threading.Timer]()
+    event.listen(engine, "before_cursor_execute", cut)
+    report = getattr(Migrator(engine, source), call)()
+
+    assert len(report.outcomes) == len(sent) == len(cutters) == 1
+    assert _rows(database) == ([1] if call == "upgrade" else [])
+    Migrator(engine, source).status()
+    engine.dispose()
+
+
+def _shut(end: socket.socket) -> None:
+    with end:
+        end.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.fault("a waiter's session is ended behind PgBouncer")
+def test_a_waiter_loses_its_session(database: Database, behind: Callable[..., sqlalchemy.URL]) -> None:
+    """What comes out is an error of ours, as anywhere."""
+    url, source = behind(8), MemorySource(ROWS)
+    failed = list[BaseException]()
+
+    def end(_waiting: object) -> None:
+        with suppress(psycopg.Error):
+            database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                "AND datname = current_database() AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
+            )
+
+    def wait() -> None:
+        try:
+            Migrator(url, source, on_event=end).upgrade()
+        except BaseException as error:  # noqa: BLE001 - whatever comes out is looked at below
+            failed.append(error)
+
+    def hold(event: object) -> None:
+        if isinstance(event, StatementFinished) and not waiters:
+            waiters.append(threading.Thread(target=wait))
+            waiters[0].start()
+            waiters[0].join(3)
+
+    waiters = list[threading.Thread]()
+    Migrator(url, source, on_event=hold).upgrade()
+    waiters[0].join()
+
+    assert all(isinstance(error, MigrationError) for error in failed), failed
+    assert _rows(database) == [1, 2, 3]
+
+
+def test_a_pool_without_a_second_connection(database: Database, behind: Callable[..., sqlalchemy.URL]) -> None:
+    """The application has taken the last one of the engine's pool."""
+    engine = sqlalchemy.create_engine(behind(3), pool_size=1, max_overflow=0, pool_timeout=0.2)
+    taken = list[Any]()
+    event.listen(engine, "detach", lambda *_: taken.append(engine.raw_connection()))
+    with pytest.raises(ConfigurationError, match=r"behind a pooler a second connection is needed: .*QueuePool"):
+        Migrator(engine, MemorySource(ROWS)).upgrade()
+    for connection in taken:
+        connection.close()
+    engine.dispose()
 
 
 CHANGES = [
@@ -271,6 +393,9 @@ CHANGES = [
     "SELECT set_config('work_mem', '4711kB', false)",
     "DO $$BEGIN SET work_mem = '4711kB'; END$$",
     "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+    "INSERT INTO seen SELECT 1 FROM pg_advisory_lock(4711)",
+    "CREATE TABLE made AS SELECT 1 AS x FROM pg_advisory_lock_shared(4711)",
+    "EXPLAIN ANALYZE SELECT pg_try_advisory_lock(4711)",
 ]
 #: What a session is like, for comparison with one that is fresh.
 LOOK = [
@@ -291,13 +416,63 @@ def test_nothing_stays_in_the_session(database: Database, behind: Callable[..., 
     url = behind(2, more="server_reset_query =")
     with psycopg.connect(_plain(database.url_for("psycopg", tcp=True)), autocommit=True) as fresh:
         expected = [fresh.execute(query.encode()).fetchall() for query in LOOK]
-    Migrator(url, MemorySource([sql_migration("1", "a", sql), *ROWS[1:]])).upgrade()
+    for broken in (f"{sql}; SELECT 1/0", sql):
+        with nullcontext() if broken == sql else pytest.raises(MigrationFailed, match="division by zero"):
+            Migrator(url, MemorySource([sql_migration("1", "a", broken), *ROWS[1:]])).upgrade()
 
     with psycopg.connect(_plain(url)) as one, psycopg.connect(_plain(url)) as two:  # all there are
         for connection in (one, two):
             connection.prepare_threshold = None
             assert [connection.execute(query.encode()).fetchall() for query in LOOK] == expected
-    assert _rows(database) == [2, 3]
+    assert _rows(database)[-2:] == [2, 3]
+
+
+def test_a_step_that_is_tried_again_finds_its_session_as_it_was(
+    database: Database, behind: Callable[..., sqlalchemy.URL]
+) -> None:
+    """What it prepared before it failed is not there any more."""
+    step = sql_migration("1", "a", "PREPARE p AS SELECT 1;\nALTER TABLE seen ADD m int;")
+    with database.connect(autocommit=False) as reader:
+        reader.execute("SELECT * FROM seen")
+        Migrator(
+            behind(2),
+            MemorySource([step]),
+            lock_timeout=0.2,
+            on_event=lambda event: reader.rollback() if isinstance(event, Retrying) else None,
+        ).upgrade()
+
+
+@pytest.mark.parametrize("made", ["search_path", "role"])
+@pytest.mark.parametrize("call", ["all", "redo"])
+def test_what_a_hook_set_is_there_for_all_steps(
+    database: Database, behind: Callable[..., sqlalchemy.URL], made: str, call: str
+) -> None:
+    """Of one transaction, behind a step whose session is reset: the schema and the role that it connected with."""
+    database.execute("CREATE SCHEMA tenant", "GRANT ALL ON SCHEMA tenant, public TO pg_monitor")
+    engine = sqlalchemy.create_engine(behind(5, mode="session"))
+
+    def hook(raw: Any, _record: object) -> None:
+        raw.autocommit = True
+        raw.execute("SET search_path TO tenant" if made == "search_path" else "SET ROLE pg_monitor")
+        raw.autocommit = False
+
+    event.listen(engine, "connect", hook)
+    steps = [sql_migration("1", "a", "SELECT 1", "SELECT 1")]
+    steps += [sql_migration("2", "b", "CREATE TABLE t (x int)", "DROP TABLE t")]
+    Migrator(engine, MemorySource(steps), transaction="all" if call == "all" else "each").upgrade()
+    if call == "redo":
+        Migrator(engine, MemorySource(steps)).redo(2)
+    engine.dispose()
+
+    found = database.query("SELECT schemaname, tableowner FROM pg_tables WHERE tablename = 't'")
+    assert found == ([("tenant", "dbmigrate")] if made == "search_path" else [("public", "pg_monitor")])
+
+
+def test_limits_hold_for_all_steps_of_a_transaction(database: Database, behind: Callable[..., sqlalchemy.URL]) -> None:
+    """Also behind one whose session is reset."""
+    steps = [sql_migration("1", "a", "SELECT 1"), sql_migration("2", "b", "SELECT pg_sleep(9)")]
+    with pytest.raises(MigrationFailed, match="statement timeout"):
+        Migrator(behind(2), MemorySource(steps), statement_timeout=0.2, transaction="all").upgrade()
 
 
 def _plain(url: sqlalchemy.URL) -> str:

@@ -290,6 +290,12 @@ def test_what_does_not_roll_back_is_not_tried_again(database: Database) -> None:
         Migrator(database.url, source, lock_timeout=0.1).upgrade()
     assert file.read_text() == "1\n"
 
+    database.execute("CREATE SEQUENCE s")
+    source = MemorySource([sql_migration("1", "out", "SELECT setval('s', nextval('s') + 99); ALTER TABLE a ADD y int")])
+    with reading(database), pytest.raises(MigrationFailed, match="lock timeout"):
+        Migrator(database.url, source, lock_timeout=0.1).upgrade()
+    assert database.query("SELECT last_value FROM s") == [(100,)]
+
 
 @pytest.mark.parametrize("way", ["all", "apply", "goto", "redo"])
 @pytest.mark.default_driver
@@ -354,6 +360,49 @@ def test_what_is_done_concurrently_is_patient(database: Database) -> None:
         thread.join()
     assert database.query("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == [(0,)]
     m.verify()
+
+
+@pytest.mark.kinds("postgresql")
+@pytest.mark.fault("a writer that the DROP INDEX CONCURRENTLY of resume() waits for, longer than lock_timeout")
+def test_what_resume_removes_concurrently_is_patient_too(database: Database) -> None:
+    """The INVALID index goes, and the new one comes, when the writer has ended."""
+    sql = "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY i ON a (x)"
+    m = Migrator(database.url, MemorySource([sql_migration("1", "index", sql)]), lock_timeout=0.1)
+    database.execute("INSERT INTO a VALUES (7)", "INSERT INTO a VALUES (7)")
+    with pytest.raises(MigrationFailed):
+        m.upgrade()
+    database.execute("DELETE FROM a")
+    with database.connect(autocommit=False) as writer, closing(writer.cursor()) as cursor:
+        cursor.execute("INSERT INTO a VALUES (8)")
+        thread = threading.Thread(target=m.resume)
+        thread.start()
+        _until_blocked(database)
+        threading.Event().wait(0.3)
+        writer.commit()
+        thread.join()
+    m.verify()
+
+
+@pytest.mark.kinds("postgresql")
+@pytest.mark.fault("somebody else runs the step meanwhile, and the next one is in the way as well")
+def test_each_step_has_tries_of_its_own(database: Database) -> None:
+    """Those of a step that somebody else ran in the pause are not counted for the next one."""
+    steps = [sql_migration(str(n), "add", f"ALTER TABLE {name} ADD y int") for n, name in ((1, "a"), (2, "seen"))]
+    tried = list[tuple[str, int]]()
+    with reading(database) as end, database.connect(autocommit=False) as other, closing(other.cursor()) as cursor:
+        cursor.execute("SELECT * FROM seen")
+
+        def see(event: object) -> None:
+            if isinstance(event, Retrying):
+                tried.append((event.step.migration.version, event.tries))
+                if event.step.migration.version == "1":
+                    end()
+                    Migrator(database.url, MemorySource(steps)).upgrade("1")
+                else:
+                    other.rollback()
+
+        Migrator(database.url, MemorySource(steps), lock_timeout=0.1, retries=1, on_event=see).upgrade()
+    assert tried == [("1", 1), ("2", 1)]
 
 
 @pytest.mark.kinds("mariadb")
