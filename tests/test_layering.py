@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 _ROOT: Final = Path(__file__).parent.parent
 _FLOORS: Final = [
-    {"model", "scanner", "script"},
+    {"model", "scanner", "script", "catalogue"},
     {"errors"},
     {"plan", "source", "layouts", "ledger", "dialects", "python"},
     {"arguments", "run", "connect", "journal", "execute", "survey", "printing"},
     {"migrator", "dbmigrate"},
+    {"schema"},
     {"testing", "cli", "database", "__main__"},
 ]
 _TREES: Final = {

@@ -18,13 +18,14 @@ from dbmigrate.scanner import DOUBLE, STANDARD, Grammar
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy import CursorResult
     from sqlalchemy.engine import URL, Connection
 
+    from dbmigrate.catalogue import Object
     from dbmigrate.dialects.client import Client
     from dbmigrate.dialects.evidence import Effect, Seen
     from dbmigrate.scanner import Statement
@@ -83,6 +84,8 @@ def rows(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
 class Dialect:
     """What differs between database systems."""
 
+    #: What the databases are called whose catalogues can be compared.
+    family = ""
     grammar: Grammar = Grammar(strings=(STANDARD,), names=(DOUBLE,))
     #: CREATE and ALTER roll back with the transaction around them.
     transactional_ddl = True
@@ -124,6 +127,10 @@ class Dialect:
     def traits(self, statement: Statement) -> Traits:  # noqa: ARG002
         """Return what a statement does to its transaction and session, judged by its text alone."""
         return PLAIN
+
+    def catalogue(self, connection: Connection) -> Iterable[Object]:  # noqa: ARG002
+        """Give everything in the database that migrations can create, as its catalogue has it (see schema/)."""
+        raise ConfigurationError("dbmigrate cannot read the catalogue of this database: its dialect does not say how")
 
     def exists(self, url: URL) -> bool:  # noqa: ARG002
         """Tell whether there is a database to read; connecting must not be what creates it."""

@@ -24,10 +24,11 @@ from dbmigrate.scanner import tokens
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from sqlalchemy.engine import URL, Connection
 
+    from dbmigrate.catalogue import Object
     from dbmigrate.dialects.evidence import Effect, Seen
     from dbmigrate.scanner import Statement
 
@@ -97,6 +98,7 @@ _METADATA_LOCKS = _WHO.format(
 class MySQL(Dialect):
     """MariaDB and MySQL over direct connections, on a single server."""
 
+    family = "mysql"
     grammar = MYSQL
     transactional_ddl = False
     begin_sql = "START TRANSACTION"
@@ -106,6 +108,12 @@ class MySQL(Dialect):
     limits = frozenset({"lock_timeout", "statement_timeout"})
     quote = "`"
     client = MariaDB()
+
+    def catalogue(self, connection: Connection) -> Iterable[Object]:
+        """Give everything in the database."""
+        from dbmigrate.dialects.mysql_catalogue import objects  # noqa: PLC0415 - only where schemas are compared
+
+        return objects(connection)
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words, and by whether it asks for ROW_COUNT and keeps the answer."""

@@ -22,11 +22,12 @@ from dbmigrate.errors import ConfigurationError
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import URL, Connection
 
+    from dbmigrate.catalogue import Object
     from dbmigrate.dialects.evidence import Effect, Seen
     from dbmigrate.scanner import Statement
 
@@ -110,9 +111,16 @@ _UNLIMITED = 2**31 - 1
 class PostgreSQL(Dialect):
     """PostgreSQL over direct connections."""
 
+    family = "postgresql"
     grammar = POSTGRESQL
     limits = frozenset({"lock_timeout", "statement_timeout"})
     client = Psql()
+
+    def catalogue(self, connection: Connection) -> Iterable[Object]:
+        """Give everything in the database."""
+        from dbmigrate.dialects.postgresql_catalogue import objects  # noqa: PLC0415 - only where schemas are compared
+
+        return objects(connection)
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""

@@ -28,11 +28,12 @@ from dbmigrate.errors import ConfigurationError, MigrationError
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from sqlalchemy.engine import URL, Connection
     from sqlalchemy.exc import DBAPIError
 
+    from dbmigrate.catalogue import Object
     from dbmigrate.scanner import Statement
 
 _BUSY, _LOCKED, _NOT_A_DATABASE = 5, 6, 26  # sqlite.org/rescode.html; extended codes keep them in the low byte
@@ -61,6 +62,7 @@ _RESTORED = (
 class SQLite(Dialect):
     """SQLite. Without a server there is nobody to ask who holds the lock."""
 
+    family = "sqlite"
     grammar = SQLITE
     begin_is_the_lock = True
     begin_sql = "BEGIN IMMEDIATE"
@@ -69,6 +71,12 @@ class SQLite(Dialect):
     time_type = "TEXT"
     native_times = False  # the driver's adapters for datetime are deprecated
     client = Sqlite3()
+
+    def catalogue(self, connection: Connection) -> Iterable[Object]:
+        """Give everything in the database."""
+        from dbmigrate.dialects.sqlite_catalogue import objects  # noqa: PLC0415 - only where schemas are compared
+
+        return objects(connection)
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""

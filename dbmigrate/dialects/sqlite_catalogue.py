@@ -1,0 +1,344 @@
+"""What is in an SQLite database, and the SQL that makes it anew.
+
+SQLite keeps the text of each CREATE, changed by each ALTER, and its pragmas leave out much of that (checks, collations,
+names of constraints, what is deferred). So the text is read, as far as it says what a thing is. Laws: spaces, comments
+and the kind of quotes around names make no difference; it makes none whether a constraint stands behind its column or
+at the end; whatever else is written differently is different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from sqlalchemy.dialects.sqlite.base import SQLiteIdentifierPreparer
+from sqlalchemy.engine import Connection
+
+from dbmigrate.catalogue import Object, Property, Snapshot, made
+from dbmigrate.dialects.base import rows
+from dbmigrate.dialects.evidence import Words
+from dbmigrate.dialects.sqlite_grammar import SQLITE
+from dbmigrate.scanner import tokens
+
+#: Tables that modules of SQLite keep for a virtual table of theirs (full text, R*Tree): its name and one of these.
+_SHADOWS = {
+    "_" + word
+    for word in "config content data docsize idx node parent rowid segdir segments stat".split()  # noqa: SIM905
+}
+_RESERVED: frozenset[str] = frozenset(SQLiteIdentifierPreparer.reserved_words)
+_OPERATORS = {"<=", ">=", "==", "!=", "<>", "||", "<<", ">>", "->", "->>"}
+#: Before which words the text of a view or a trigger goes on in a new line.
+_LINES = {
+    "view": {"FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "UNION", "EXCEPT", "INTERSECT"},
+    "trigger": {"BEGIN"},
+}
+#: What a constraint of a table begins with, and what may follow the type of a column.
+_OF_TABLES = {"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"}
+_OF_COLUMNS = {*_OF_TABLES, "NOT", "NULL", "DEFAULT", "COLLATE", "REFERENCES", "GENERATED", "AS"}
+
+
+def objects(connection: Connection) -> Iterator[Object]:
+    """Give everything in the main database."""
+    sql = "SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE sql IS NOT NULL"
+    found = [(kind, name, table, _read(text)) for kind, name, table, text in rows(connection, sql)]
+    virtual = {name for _, name, _, words in found if words.peek(1) == "VIRTUAL"}
+    shadows = {table + word for table in virtual for word in _SHADOWS}
+    for kind, name, table, words in found:
+        if not name.startswith("sqlite_") and name not in shadows and table not in shadows:
+            unique = words.peek(1) == "UNIQUE"
+            words.skip("CREATE")
+            words.skip_any("UNIQUE", "VIRTUAL", "TABLE", "INDEX", "VIEW", "TRIGGER")
+            words.names()
+            if kind == "table" and name not in virtual:
+                yield from _Table(name, words).objects()
+            elif kind == "index":
+                yield _index(name, table, words, unique=unique)
+            else:
+                whole = "virtual table" if kind == "table" else kind
+                definition = {"definition": _text(words, _LINES.get(kind, ()))}
+                yield made(whole, name, definition, table=table if kind == "trigger" else "")
+
+
+def script(snapshot: Snapshot) -> str:
+    """Return SQL that makes the schema of a snapshot in an empty database: text in a fixed order, for review.
+
+    Triggers and views may name what comes later; SQLite looks when they are used.
+    """
+    parts = dict[str, list[Object]]()
+    for item in snapshot:
+        parts.setdefault(item.table, []).append(item)
+    statements = list[str]()
+    for item in parts.get("", ()):
+        if item.kind == "table":
+            statements.append(_create_table(item, parts.get(item.name, ())))
+        else:
+            statements.append(f"CREATE {item.kind.upper()} {_name(item.name)} {item.get('definition')}")
+    for item in snapshot:
+        if item.kind == "index":
+            where = f" WHERE {item.get('where')}" if item.get("where") else ""
+            unique, on = "UNIQUE " if item.get("unique") else "", f"{_name(item.table)} {_list(item.get('columns'))}"
+            statements.append(f"CREATE {unique}INDEX {_name(item.name)} ON {on}{where}")
+        elif item.kind == "trigger":
+            statements.append(f"CREATE TRIGGER {_name(item.name)} {item.get('definition')}")
+    return "\n".join(f"{statement};\n" for statement in statements)
+
+
+class _Table:
+    """Reads what stands behind the name of a table."""
+
+    def __init__(self, name: str, words: Words) -> None:
+        self.name, self.body = name, words.inside()
+        self.options = {" ".join(text.upper() for _, text in option.found) for option in words.items()}
+        self.found = list[Object]()
+        self.used = dict[tuple[str, str], int]()
+
+    def objects(self) -> Iterator[Object]:
+        """Give the table and its parts."""
+        properties = {"without rowid": "WITHOUT ROWID" in self.options, "strict": "STRICT" in self.options}
+        yield made("table", self.name, properties)
+        position = 0
+        for item in self.body.items():
+            if item.peek() in _OF_TABLES:
+                # Between the constraints of a table commas may be left out.
+                while item:
+                    self._constraint(item, ())
+            else:
+                position += 1
+                self._column(item, position)
+        yield from self.found
+
+    def _part(self, kind: str, name: str | None, properties: dict[str, Property | None]) -> None:
+        """Take note of a constraint. Without a name, or with one that is taken, it is called by what it is about."""
+        if name is None or (kind, _name(name)) in self.used:
+            about = properties.get("columns") or (str(properties.get("expression")),)
+            called = _list(about)
+        else:
+            called = _name(name)
+        number = self.used[kind, called] = self.used.get((kind, called), 0) + 1
+        called += f" {number}" if number > 1 else ""
+        self.found.append(made(kind, called, properties, table=self.name))
+
+    def _column(self, words: Words, position: int) -> None:
+        name = words.name() or ""
+        begin = words.place
+        while words and words.peek() not in _OF_COLUMNS:
+            if words.peek() == "(":
+                words.inside()
+            else:
+                words.place += 1
+        declared = Words(SQLITE, words.found[begin : words.place])
+        properties: dict[str, Property | None] = {"type": _text(declared).upper(), "collation": None, "not null": None}
+        while words:
+            constraint = words.name() if words.skip("CONSTRAINT") else None
+            if words.skip("COLLATE"):
+                collation = (words.name() or "").upper()
+                properties["collation"] = None if collation == "BINARY" else collation
+            elif words.skip("NOT", "NULL"):
+                properties |= {"not null": True, "not null on conflict": _conflict(words)}
+            elif words.skip("NULL"):
+                _conflict(words)
+            elif words.skip("DEFAULT"):
+                properties["default"] = _default(words)
+            elif words.skip("GENERATED", "ALWAYS", "AS") or words.skip("AS"):
+                properties |= {"generated": _text(words.inside()), "stored": words.skip("STORED")}
+                words.skip("VIRTUAL")
+            elif words:
+                self._constraint(words, (name,), constraint)
+        self.found.append(made("column", name, properties, table=self.name, position=position))
+
+    def _constraint(self, words: Words, columns: tuple[str, ...], name: str | None = None) -> None:
+        """Read one constraint: of a table, or of the one column that it stands behind."""
+        if words.skip("CONSTRAINT"):
+            name = words.name()
+        if words.skip("PRIMARY", "KEY"):
+            kind, properties = "primary key", self._key(words, columns)
+        elif words.skip("UNIQUE"):
+            kind, properties = "unique", self._key(words, columns)
+        elif words.skip("CHECK"):
+            kind, properties = "check", {"expression": _text(words.inside()), "on conflict": _conflict(words)}
+        elif words.skip("FOREIGN", "KEY") or words.peek() == "REFERENCES":
+            kind, properties = "foreign key", _reference(words, columns)
+        else:  # a comma or a word that means nothing, as SQLite has it
+            words.place += 1
+            return
+        self._part(kind, name, properties)
+
+    def _key(self, words: Words, columns: tuple[str, ...]) -> dict[str, Property | None]:
+        autoincrement = False
+        if not columns:
+            inside = words.inside()
+            if autoincrement := inside.peek(len(inside.found) - 1) == "AUTOINCREMENT":
+                inside.found.pop()
+            columns = tuple(map(_key_column, inside.items()))
+        else:
+            columns = (_name(columns[0]) + (" DESC" if words.skip("DESC") else ""),)
+        words.skip("ASC")
+        conflict = _conflict(words)
+        autoincrement = words.skip("AUTOINCREMENT") or autoincrement
+        return {"columns": columns, "autoincrement": autoincrement, "on conflict": conflict}
+
+
+def _index(name: str, table: str, words: Words, *, unique: bool) -> Object:
+    words.skip("ON")
+    words.name()
+    columns = tuple(map(_key_column, words.inside().items()))
+    where = _text(words) if words.skip("WHERE") else None
+    return made("index", name, {"unique": unique, "columns": columns, "where": where}, table=table)
+
+
+def _key_column(words: Words) -> str:
+    """Return a column of a key or an index as it must be written; or an expression."""
+    if words.peek(1) not in ("", "COLLATE", "ASC", "DESC") or (name := words.name()) is None:
+        text = _text(words)
+    else:
+        text = f"{_name(name)} {_text(words)}".strip()
+    return text.removesuffix(" ASC").removesuffix(" asc")
+
+
+def _conflict(words: Words) -> str | None:
+    """Take what is to happen on a conflict, if that is said; ABORT is what happens anyway."""
+    if not words.skip("ON", "CONFLICT"):
+        return None
+    action = (words.name() or "").upper()
+    return None if action == "ABORT" else action
+
+
+def _default(words: Words) -> str:
+    """Take a default; (1) is the same as 1."""
+    if words.peek() == "(":
+        return _text(words.inside())
+    size = 2 if words.peek() in ("+", "-") else 1
+    words.place += size
+    return "".join(text for _, text in words.found[words.place - size : words.place])
+
+
+def _reference(words: Words, columns: tuple[str, ...]) -> dict[str, Property | None]:
+    """Read a foreign key from its columns on. NO ACTION is what happens anyway, and only DEFERRED defers."""
+    columns = tuple(map(_name, columns)) or tuple(map(_key_column, words.inside().items()))
+    words.skip("REFERENCES")
+    found: dict[str, Property | None] = {"columns": columns, "references": _name(words.name() or "")}
+    found |= dict.fromkeys(("referenced columns", "match", "on delete", "on update"))
+    if words.peek() == "(":
+        found["referenced columns"] = tuple(map(_key_column, words.inside().items()))
+    while words:
+        if words.skip("MATCH"):
+            found["match"] = (words.name() or "").upper()
+        elif words.peek() == "ON" and words.peek(1) in ("DELETE", "UPDATE"):
+            event = f"on {words.peek(1).lower()}"
+            words.place += 2
+            size = 2 if words.peek() in ("SET", "NO") else 1
+            action = " ".join(words.peek(ahead) for ahead in range(size))
+            words.place += size
+            found[event] = None if action == "NO ACTION" else action
+        elif words.skip("DEFERRABLE", "INITIALLY", "DEFERRED"):
+            found["deferred"] = True
+        elif not (words.skip("NOT", "DEFERRABLE") or words.skip("DEFERRABLE")):
+            break
+        words.skip("INITIALLY", "DEFERRED")  # says nothing behind NOT DEFERRABLE
+        words.skip("INITIALLY", "IMMEDIATE")
+    return found
+
+
+def _read(sql: str) -> Words:
+    """Return the words of a text, with its operators whole."""
+    found = list[tuple[str, str]]()
+    end = -1
+    for kind, text, place in tokens(sql, SQLITE):
+        if kind in ("space", "comment"):
+            continue
+        if end == place and found[-1][1] + text in _OPERATORS:
+            found[-1] = ("operator", found[-1][1] + text)
+        else:
+            found.append((kind, text))
+        end = place + len(text)
+    return Words(SQLITE, found)
+
+
+def _text(words: Words, lines: Collection[str] = ()) -> str:
+    """Return all that is left, written in one way: names in double quotes, if any, and single spaces.
+
+    Before some words, and behind the statements of a trigger, there are new lines.
+    """
+    text, depth, last, is_operand, is_sign = "", 0, "", False, False
+    for kind, found in words.found[words.place :]:
+        piece = _quoted(_unquoted(found)) if kind == "name" else found
+        depth += (piece == "(") - (piece == ")")
+        if lines and depth == 0 and (last == ";" or last.upper() == "BEGIN" or piece.upper() in lines):
+            space = "\n"
+        elif is_sign or piece in (",", ")", ";", ".") or last in ("(", ".", "") or (piece == "(" and is_operand):
+            space = ""
+        else:
+            space = " "
+        text += space + piece
+        is_sign = piece in ("-", "+", "~") and not is_operand
+        is_operand = piece == ")" or (kind != "operator" and not (kind == "word" and _is_reserved(piece)))
+        last = piece
+    words.place = len(words.found)
+    return text
+
+
+def _is_reserved(word: str) -> bool:
+    return word.lower() in _RESERVED or word.upper() in ("OVER", "FILTER", "RETURNING")
+
+
+def _unquoted(text: str) -> str:
+    quote = text[-1]
+    return text[1:-1] if quote == "]" else text[1:-1].replace(quote * 2, quote)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _name(name: str) -> str:
+    """Return a name as it must be written."""
+    plain = name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
+    return name if plain and not _is_reserved(name) else _quoted(name)
+
+
+def _list(value: Property | None) -> str:
+    return f"({', '.join(value)})" if isinstance(value, tuple) else ""
+
+
+def _create_table(table: Object, parts: Iterable[Object]) -> str:
+    columns = sorted((part for part in parts if part.kind == "column"), key=lambda part: part.position)
+    keys = [part for part in parts if part.kind in ("primary key", "unique", "check", "foreign key")]
+    lines = ",\n".join(f"    {line}" for line in (*map(_column, columns), *map(_constraint, keys)))
+    options = ", ".join(name.upper() for name in ("without rowid", "strict") if table.get(name))
+    return f"CREATE TABLE {_name(table.name)} (\n{lines}\n){' ' if options else ''}{options}"
+
+
+def _column(column: Object) -> str:
+    found = dict(column.properties)
+    text = f"{_name(column.name)} {found.get('type', '')}".rstrip()
+    if "collation" in found:
+        text += f" COLLATE {_name(str(found['collation']))}"
+    if "not null" in found:
+        text += " NOT NULL" + _on_conflict(found.get("not null on conflict"))
+    if "default" in found:
+        default = str(found["default"])
+        text += f" DEFAULT {default}" if len(_read(default).found) == 1 else f" DEFAULT ({default})"
+    if "generated" in found:
+        text += f" AS ({found['generated']}) {'STORED' if 'stored' in found else 'VIRTUAL'}"
+    return text
+
+
+def _on_conflict(action: Property | None) -> str:
+    return f" ON CONFLICT {action}" if action else ""
+
+
+def _constraint(part: Object) -> str:
+    found = dict(part.properties)
+    name = "" if part.name.startswith("(") else f"CONSTRAINT {part.name} "
+    conflict = _on_conflict(found.get("on conflict"))
+    if part.kind == "check":
+        return f"{name}CHECK ({found['expression']}){conflict}"
+    columns = _list(found["columns"])
+    if part.kind != "foreign key":
+        # AUTOINCREMENT stands within the parentheses of a table's constraint.
+        columns = columns[:-1] + " AUTOINCREMENT)" if "autoincrement" in found else columns
+        return f"{name}{part.kind.upper()} {columns}{conflict}"
+    text = f"{name}FOREIGN KEY {columns} REFERENCES {found['references']}"
+    text += f" {_list(found['referenced columns'])}" if "referenced columns" in found else ""
+    text += f" MATCH {found['match']}" if "match" in found else ""
+    text += "".join(f" {event.upper()} {found[event]}" for event in ("on delete", "on update") if event in found)
+    return text + (" DEFERRABLE INITIALLY DEFERRED" if "deferred" in found else "")

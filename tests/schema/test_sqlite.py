@@ -1,0 +1,179 @@
+"""What an SQLite database has in it is read as it is, whoever wrote it, and however."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from dbmigrate import MemorySource, Migrator, sql_migration
+from dbmigrate.dialects.sqlite_catalogue import script
+from dbmigrate.schema import Snapshot, diff, snapshot
+from tests.schema.sqlite_history import DRIFTS, STATEMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.conftest import Database
+
+
+def _of(*scripts: str) -> Snapshot:
+    """Return the snapshot of a new database in which scripts were run."""
+    with closing(sqlite3.connect(":memory:")) as raw:
+        for text in scripts:
+            raw.executescript(text)
+        engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+        with engine.connect() as connection:
+            return snapshot(connection)
+
+
+def _text(statements: Iterable[str] = chain(*STATEMENTS)) -> str:
+    return "".join(f"{statement};\n" for statement in statements)
+
+
+_HISTORY = _text()
+
+
+def test_it_comes_back_from_json() -> None:
+    """A snapshot that was stored is equal to the one that is taken, and both have the same text."""
+    taken = _of(_HISTORY)
+    stored = Snapshot.from_dict(json.loads(json.dumps(taken.to_dict())))
+
+    assert (stored, str(stored), diff(stored, taken)) == (taken, str(taken), ())
+
+
+def test_its_script_makes_it_anew(sqlite: Database) -> None:
+    """What `script` gives is a migration like any other, and nothing is missing in it."""
+    with sqlite.connect() as raw:
+        raw.executescript(_HISTORY)
+    with sqlite.engine().connect() as connection:
+        taken = snapshot(connection)
+    empty = sqlite.another()
+    Migrator(empty.url, MemorySource([sql_migration("1", "all", script(taken))])).upgrade()
+
+    with empty.engine().connect() as connection:
+        assert diff(taken, snapshot(connection)) == ()
+    assert script(taken) == script(_of(script(taken)))
+
+
+@given(st.tuples(*map(st.permutations, STATEMENTS)))
+@settings(max_examples=30, deadline=None)
+def test_the_order_makes_no_difference(groups: tuple[list[str], ...]) -> None:
+    """Equal schemas are equal, in whatever order their parts were made."""
+    assert diff(_of(_HISTORY), _of(_text(chain(*groups)))) == ()
+
+
+@pytest.mark.parametrize("name", DRIFTS)
+def test_what_is_done_by_hand_is_named(name: str) -> None:
+    """Every change is found, and says where and what; nothing else is said to be different."""
+    done, words = DRIFTS[name]
+    said = [str(change) for change in diff(_of(_HISTORY), _of(_HISTORY, done))]
+
+    assert [word for word in words if not any(word in text for text in said)] == []
+    assert len(said) == len({text.split(" is ")[0].split(":")[0] for text in said})
+    assert [text for text in said if not any(word in text for word in words)] == []
+    assert diff(_of(_HISTORY, done), _of(_HISTORY)) != ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("CREATE TABLE a (x int)", 'create  table "a" ( [x]  INT -- x\n)'),
+        ("CREATE TABLE a (x INT PRIMARY KEY)", "CREATE TABLE a (x INT, PRIMARY KEY (x))"),
+        ("CREATE TABLE a (x INT UNIQUE CHECK (x>1))", "CREATE TABLE a (x INT, CHECK(x > 1) UNIQUE (`x`))"),
+        ("CREATE TABLE a (x INT REFERENCES a (x))", "CREATE TABLE a (x INT, FOREIGN KEY (x) REFERENCES a(x))"),
+        ("CREATE TABLE a (x INT DEFAULT 1, y INT)", "CREATE TABLE a (y INT); ALTER TABLE a ADD COLUMN x INT DEFAULT (1)"),
+        ("CREATE TABLE a (x INT)", "CREATE TABLE b (x INT); ALTER TABLE b RENAME TO a"),
+        ("CREATE TABLE a (x INT)", "CREATE TABLE IF NOT EXISTS main.a (x INT); CREATE TEMP TABLE b (x INT)"),
+        ("CREATE VIEW v AS SELECT 1 AS x", "CREATE VIEW IF NOT EXISTS main.v AS /* one */ SELECT\n1   AS x"),
+        ("CREATE TABLE a (x INT)", "CREATE TABLE a (x INT); ANALYZE; INSERT INTO a VALUES (1)"),
+        ("CREATE TABLE a (x INT)", "CREATE TABLE a (x INT); ATTACH ':memory:' AS b; CREATE TABLE b.c (x)"),
+        (
+            "CREATE TABLE a (x INT)",
+            "CREATE TABLE a (x INT); CREATE TABLE dbmigrate_ledger (x); CREATE INDEX i ON dbmigrate_ledger (x); "
+            "CREATE TABLE dbmigrate_ledger_journal (x)",
+        ),
+    ],
+)  # fmt: skip
+def test_how_it_was_written_makes_no_difference(one: str, other: str) -> None:
+    """Neither do spaces, quotes and comments, nor whether it was made at once."""
+    assert diff(_of(one), _of(other)) == ()
+
+
+_NAMES = st.one_of(
+    st.sampled_from(["order", "a b", 'a"b', "a]b", "a`b", "a.b", "50%", "Ünï", "A", ":x", "generated", "on", "1st", "(x)"]),
+    st.text("ab_%\"`'. :(),-/*", min_size=1, max_size=6),
+)  # fmt: skip
+_COLUMNS = st.lists(
+    st.tuples(
+        _NAMES,
+        st.sampled_from(["INT", "varchar(3)", "double  precision", "decimal ( 3 , 2 )", "", '"odd type"']),
+        st.lists(
+            st.sampled_from(
+                ["NOT NULL", "DEFAULT 1", "DEFAULT (x'61')", "DEFAULT -2.5", "COLLATE nocase", "CONSTRAINT c UNIQUE"]
+            ),
+            unique=True,
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda column: column[0].lower(),
+)
+
+
+@given(_NAMES, _COLUMNS)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_it_says_what_the_pragma_says(table: str, columns: list[tuple[str, str, list[str]]]) -> None:
+    """Of names, types, nullability and keys SQLite itself says the same; and the script makes it anew."""
+
+    def quoted(name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
+    body = ", ".join(f"{quoted(name)} {type_} {' '.join(rest)}" for name, type_, rest in columns)
+    sql = f"CREATE TABLE {quoted(table)} ({body})"
+    with closing(sqlite3.connect(":memory:")) as raw:
+        raw.execute(sql)
+        expected = {
+            (name, type_.lower().replace(" ", ""), bool(notnull))
+            for _, name, type_, notnull, *_ in raw.execute(f"PRAGMA table_xinfo({quoted(table)})")
+        }
+    taken = _of(sql)
+    found = {
+        (item.name, str(item.get("type") or "").lower().strip('"').replace(" ", ""), bool(item.get("not null")))
+        for item in taken
+        if item.kind == "column"
+    }
+
+    assert expected == found
+    assert diff(taken, _of(script(taken))) == ()
+
+
+def test_what_is_left_out() -> None:
+    """By patterns, with all that belongs to it."""
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        for statement in ("CREATE TABLE a (x INT)", "CREATE TABLE b (x INT)", "CREATE INDEX i ON b (x)"):
+            connection.exec_driver_sql(statement)
+        assert [str(item) for item in snapshot(connection, exclude=["b*"])] == ["table a", "column a.x"]
+    engine.dispose()
+
+
+def test_a_query_a_kind() -> None:
+    """However many tables there are."""
+    engine, sent = create_engine("sqlite://"), list[str]()
+    with engine.connect() as connection:
+        for number in range(50):
+            connection.exec_driver_sql(f"CREATE TABLE t{number} (x INT PRIMARY KEY, y REFERENCES t1)")
+        event.listen(engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+        assert len(snapshot(connection).objects) == 50 * 5
+    engine.dispose()
+
+    assert len(sent) == 1
