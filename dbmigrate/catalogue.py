@@ -9,16 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import ndiff
-from typing import Any
+from typing import Any, cast
 
 #: Absent properties are those that are not so: there is no False and no empty text.
 Property = str | int | bool | tuple[str, ...]
 #: Every kind of object, in the order in which a snapshot lists them. Those behind the tables are parts of one.
 KINDS = (
-    *("schema", "extension", "type", "enum", "domain", "sequence", "function", "aggregate", "procedure"),
+    *(
+        "extension",
+        "schema",
+        "collation",
+        "type",
+        "enum",
+        "domain",
+        "sequence",
+        "function",
+        "aggregate",
+        "procedure",
+        "package",
+    ),
+    *("operator", "cast", "text search dictionary", "text search configuration", "foreign data wrapper", "server"),
     *("table", "virtual table", "foreign table", "view", "materialized view"),
     *("column", "primary key", "unique", "foreign key", "check", "exclusion", "index", "trigger", "rule", "policy"),
-    *("event", "grant"),
+    *("statistics", "event", "event trigger", "publication", "grant", "default privileges"),
 )
 _RANK = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -73,7 +86,8 @@ def made(
     position: int = 0,
 ) -> Object:
     """Return an object; properties that are not so (None, False, empty) are left out, the others keep their order."""
-    found = tuple((key, value) for key, value in (properties or {}).items() if value not in (None, False, "", ()))
+    given = (properties or {}).items()
+    found = tuple((key, value) for key, value in given if not (value is None or value is False or value in ("", ())))
     return Object(kind, schema, table, name, found, position)
 
 
@@ -112,7 +126,10 @@ class Snapshot:
 def sorted_snapshot(dialect: str, objects: Iterable[Object]) -> Snapshot:
     """Return a snapshot of objects in any order: parts behind what they are parts of."""
     found = {item.key: item for item in objects}
-    ranks = {item.owner: _RANK[item.kind] for item in found.values() if not item.table}
+    ranks = dict[tuple[str, str], int]()
+    for item in found.values():  # a table may be called as a type is, or a schema as an extension
+        if not item.table:
+            ranks[item.owner] = max(_RANK[item.kind], ranks.get(item.owner, 0))
 
     def place(item: Object) -> tuple[Any, ...]:
         rank = ranks.get(item.owner, _RANK["table"]) if item.table else _RANK[item.kind]
@@ -180,6 +197,7 @@ def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     both = sorted_snapshot(before.dialect, (old | new).values())
     changes = [Change(old.get(item.key), new.get(item.key)) for item in both if old.get(item.key) != new.get(item.key)]
     whole = {c.object.owner for c in changes if not c.object.table and None in (c.before, c.after)}
+    whole -= {old[key].owner for key in old.keys() & new.keys() if not old[key].table}
     return tuple(c for c in changes if not c.object.table or c.object.owner not in whole)
 
 
@@ -222,16 +240,18 @@ def _word(name: str, value: Property) -> str:
 def _value(value: Property | None) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(value)})"
-    return {None: "none", True: "yes"}.get(value, str(value))
+    return "none" if value is None else "yes" if value is True else str(value)
 
 
 def _plain(item: Object) -> dict[str, Any]:
     found = {"kind": item.kind, "schema": item.schema, "table": item.table, "name": item.name}
-    return {**found, "position": item.position, "properties": dict(item.properties)}
+    return {**found, "position": item.position, "properties": [[name, value] for name, value in item.properties]}
 
 
 def _object(plain: Mapping[str, Any]) -> Object:
-    found = {name: tuple(v) if isinstance(v, list) else v for name, v in plain["properties"].items()}
+    found: dict[str, Property] = {}
+    for name, value in plain["properties"]:
+        found[name] = tuple(cast("list[str]", value)) if isinstance(value, list) else value
     if plain["kind"] not in _RANK:
         raise ValueError(f"{plain['kind']!r} is no kind of object that this version of dbmigrate knows")
     where = {"schema": plain["schema"], "table": plain["table"], "position": plain["position"]}

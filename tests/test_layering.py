@@ -19,9 +19,8 @@ _FLOORS: Final = [
     {"model", "scanner", "script", "catalogue"},
     {"errors"},
     {"plan", "source", "layouts", "ledger", "dialects", "python"},
-    {"arguments", "run", "connect", "journal", "execute", "survey", "printing"},
+    {"arguments", "run", "connect", "journal", "execute", "survey", "printing", "schema"},
     {"migrator", "dbmigrate"},
-    {"schema"},
     {"testing", "cli", "database", "__main__"},
 ]
 _TREES: Final = {

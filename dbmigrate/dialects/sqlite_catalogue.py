@@ -1,4 +1,4 @@
-"""What is in an SQLite database, and the SQL that makes it anew.
+"""What is in an SQLite database.
 
 SQLite keeps the text of each CREATE, changed by each ALTER, and its pragmas leave out much of that (checks, collations,
 names of constraints, what is deferred). So the text is read, as far as it says what a thing is. Laws: spaces, comments
@@ -8,12 +8,12 @@ at the end; whatever else is written differently is different.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from sqlalchemy.dialects.sqlite.base import SQLiteIdentifierPreparer
 from sqlalchemy.engine import Connection
 
-from dbmigrate.catalogue import Object, Property, Snapshot, made
+from dbmigrate.catalogue import Object, Property, made
 from dbmigrate.dialects.base import rows
 from dbmigrate.dialects.evidence import Words
 from dbmigrate.dialects.sqlite_grammar import SQLITE
@@ -39,7 +39,7 @@ _OF_COLUMNS = {*_OF_TABLES, "NOT", "NULL", "DEFAULT", "COLLATE", "REFERENCES", "
 def objects(connection: Connection) -> Iterator[Object]:
     """Give everything in the main database."""
     sql = "SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE sql IS NOT NULL"
-    found = [(kind, name, table, _read(text)) for kind, name, table, text in rows(connection, sql)]
+    found = [(kind, name, table, read(text)) for kind, name, table, text in rows(connection, sql)]
     virtual = {name for _, name, _, words in found if words.peek(1) == "VIRTUAL"}
     shadows = {table + word for table in virtual for word in _SHADOWS}
     for kind, name, table, words in found:
@@ -56,30 +56,6 @@ def objects(connection: Connection) -> Iterator[Object]:
                 whole = "virtual table" if kind == "table" else kind
                 definition = {"definition": _text(words, _LINES.get(kind, ()))}
                 yield made(whole, name, definition, table=table if kind == "trigger" else "")
-
-
-def script(snapshot: Snapshot) -> str:
-    """Return SQL that makes the schema of a snapshot in an empty database: text in a fixed order, for review.
-
-    Triggers and views may name what comes later; SQLite looks when they are used.
-    """
-    parts = dict[str, list[Object]]()
-    for item in snapshot:
-        parts.setdefault(item.table, []).append(item)
-    statements = list[str]()
-    for item in parts.get("", ()):
-        if item.kind == "table":
-            statements.append(_create_table(item, parts.get(item.name, ())))
-        else:
-            statements.append(f"CREATE {item.kind.upper()} {_name(item.name)} {item.get('definition')}")
-    for item in snapshot:
-        if item.kind == "index":
-            where = f" WHERE {item.get('where')}" if item.get("where") else ""
-            unique, on = "UNIQUE " if item.get("unique") else "", f"{_name(item.table)} {_list(item.get('columns'))}"
-            statements.append(f"CREATE {unique}INDEX {_name(item.name)} ON {on}{where}")
-        elif item.kind == "trigger":
-            statements.append(f"CREATE TRIGGER {_name(item.name)} {item.get('definition')}")
-    return "\n".join(f"{statement};\n" for statement in statements)
 
 
 class _Table:
@@ -106,13 +82,13 @@ class _Table:
                 self._column(item, position)
         yield from self.found
 
-    def _part(self, kind: str, name: str | None, properties: dict[str, Property | None]) -> None:
+    def _part(self, kind: str, name: str | None, properties: Mapping[str, Property | None]) -> None:
         """Take note of a constraint. Without a name, or with one that is taken, it is called by what it is about."""
-        if name is None or (kind, _name(name)) in self.used:
+        if name is None or (kind, written(name)) in self.used:
             about = properties.get("columns") or (str(properties.get("expression")),)
-            called = _list(about)
+            called = f"({', '.join(about) if isinstance(about, tuple) else about})"
         else:
-            called = _name(name)
+            called = written(name)
         number = self.used[kind, called] = self.used.get((kind, called), 0) + 1
         called += f" {number}" if number > 1 else ""
         self.found.append(made(kind, called, properties, table=self.name))
@@ -149,6 +125,7 @@ class _Table:
         """Read one constraint: of a table, or of the one column that it stands behind."""
         if words.skip("CONSTRAINT"):
             name = words.name()
+        properties: Mapping[str, Property | None]
         if words.skip("PRIMARY", "KEY"):
             kind, properties = "primary key", self._key(words, columns)
         elif words.skip("UNIQUE"):
@@ -170,7 +147,7 @@ class _Table:
                 inside.found.pop()
             columns = tuple(map(_key_column, inside.items()))
         else:
-            columns = (_name(columns[0]) + (" DESC" if words.skip("DESC") else ""),)
+            columns = (written(columns[0]) + (" DESC" if words.skip("DESC") else ""),)
         words.skip("ASC")
         conflict = _conflict(words)
         autoincrement = words.skip("AUTOINCREMENT") or autoincrement
@@ -190,7 +167,7 @@ def _key_column(words: Words) -> str:
     if words.peek(1) not in ("", "COLLATE", "ASC", "DESC") or (name := words.name()) is None:
         text = _text(words)
     else:
-        text = f"{_name(name)} {_text(words)}".strip()
+        text = f"{written(name)} {_text(words)}".strip()
     return text.removesuffix(" ASC").removesuffix(" asc")
 
 
@@ -213,9 +190,9 @@ def _default(words: Words) -> str:
 
 def _reference(words: Words, columns: tuple[str, ...]) -> dict[str, Property | None]:
     """Read a foreign key from its columns on. NO ACTION is what happens anyway, and only DEFERRED defers."""
-    columns = tuple(map(_name, columns)) or tuple(map(_key_column, words.inside().items()))
+    columns = tuple(map(written, columns)) or tuple(map(_key_column, words.inside().items()))
     words.skip("REFERENCES")
-    found: dict[str, Property | None] = {"columns": columns, "references": _name(words.name() or "")}
+    found: dict[str, Property | None] = {"columns": columns, "references": written(words.name() or "")}
     found |= dict.fromkeys(("referenced columns", "match", "on delete", "on update"))
     if words.peek() == "(":
         found["referenced columns"] = tuple(map(_key_column, words.inside().items()))
@@ -238,7 +215,7 @@ def _reference(words: Words, columns: tuple[str, ...]) -> dict[str, Property | N
     return found
 
 
-def _read(sql: str) -> Words:
+def read(sql: str) -> Words:
     """Return the words of a text, with its operators whole."""
     found = list[tuple[str, str]]()
     end = -1
@@ -270,13 +247,14 @@ def _text(words: Words, lines: Collection[str] = ()) -> str:
             space = " "
         text += space + piece
         is_sign = piece in ("-", "+", "~") and not is_operand
-        is_operand = piece == ")" or (kind != "operator" and not (kind == "word" and _is_reserved(piece)))
+        is_operand = piece == ")" or (kind != "operator" and not (kind == "word" and is_reserved(piece)))
         last = piece
     words.place = len(words.found)
     return text
 
 
-def _is_reserved(word: str) -> bool:
+def is_reserved(word: str) -> bool:
+    """Tell whether a word has a meaning of its own, so that it names nothing without quotes."""
     return word.lower() in _RESERVED or word.upper() in ("OVER", "FILTER", "RETURNING")
 
 
@@ -289,56 +267,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _name(name: str) -> str:
+def written(name: str) -> str:
     """Return a name as it must be written."""
     plain = name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
-    return name if plain and not _is_reserved(name) else _quoted(name)
-
-
-def _list(value: Property | None) -> str:
-    return f"({', '.join(value)})" if isinstance(value, tuple) else ""
-
-
-def _create_table(table: Object, parts: Iterable[Object]) -> str:
-    columns = sorted((part for part in parts if part.kind == "column"), key=lambda part: part.position)
-    keys = [part for part in parts if part.kind in ("primary key", "unique", "check", "foreign key")]
-    lines = ",\n".join(f"    {line}" for line in (*map(_column, columns), *map(_constraint, keys)))
-    options = ", ".join(name.upper() for name in ("without rowid", "strict") if table.get(name))
-    return f"CREATE TABLE {_name(table.name)} (\n{lines}\n){' ' if options else ''}{options}"
-
-
-def _column(column: Object) -> str:
-    found = dict(column.properties)
-    text = f"{_name(column.name)} {found.get('type', '')}".rstrip()
-    if "collation" in found:
-        text += f" COLLATE {_name(str(found['collation']))}"
-    if "not null" in found:
-        text += " NOT NULL" + _on_conflict(found.get("not null on conflict"))
-    if "default" in found:
-        default = str(found["default"])
-        text += f" DEFAULT {default}" if len(_read(default).found) == 1 else f" DEFAULT ({default})"
-    if "generated" in found:
-        text += f" AS ({found['generated']}) {'STORED' if 'stored' in found else 'VIRTUAL'}"
-    return text
-
-
-def _on_conflict(action: Property | None) -> str:
-    return f" ON CONFLICT {action}" if action else ""
-
-
-def _constraint(part: Object) -> str:
-    found = dict(part.properties)
-    name = "" if part.name.startswith("(") else f"CONSTRAINT {part.name} "
-    conflict = _on_conflict(found.get("on conflict"))
-    if part.kind == "check":
-        return f"{name}CHECK ({found['expression']}){conflict}"
-    columns = _list(found["columns"])
-    if part.kind != "foreign key":
-        # AUTOINCREMENT stands within the parentheses of a table's constraint.
-        columns = columns[:-1] + " AUTOINCREMENT)" if "autoincrement" in found else columns
-        return f"{name}{part.kind.upper()} {columns}{conflict}"
-    text = f"{name}FOREIGN KEY {columns} REFERENCES {found['references']}"
-    text += f" {_list(found['referenced columns'])}" if "referenced columns" in found else ""
-    text += f" MATCH {found['match']}" if "match" in found else ""
-    text += "".join(f" {event.upper()} {found[event]}" for event in ("on delete", "on update") if event in found)
-    return text + (" DEFERRABLE INITIALLY DEFERRED" if "deferred" in found else "")
+    return name if plain and not is_reserved(name) else _quoted(name)

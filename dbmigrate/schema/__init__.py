@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from fnmatch import fnmatchcase
+from importlib import import_module
 
 from sqlalchemy.engine import Connection
 
@@ -30,9 +31,9 @@ def snapshot(
     """Return everything that migrations can create and that is in the database now, from its own catalogue.
 
     Reads only, one query for each kind of object, in the transaction of the connection; one that reads at READ
-    COMMITTED may see half of what another session changes meanwhile. No locks are taken but those of reading a
-    catalogue. Left out are the ledger, whatever belongs to a session (temporary tables), to an extension or to the
-    database itself, and what is in the tables; the order of columns is not compared.
+    COMMITTED may see half of what another session changes meanwhile. As any reader it waits behind whoever has locked a
+    table exclusively that a view reads. Left out are the ledger, whatever belongs to a session (temporary tables), to
+    an extension or to the database itself, and what is in the tables; the order of columns is not compared.
 
     What the user of the connection may not see is not in it.
 
@@ -52,10 +53,25 @@ def snapshot(
     """
     dialect = dialect or dialect_for(connection.engine.url)
     left_out = {ledger, f"{ledger}_journal"}
-    found = []
+    found = list[Object]()
     for item in dialect.catalogue(connection):
         schema, name = item.owner
         place = f"{schema}.{name}" if schema else name
         if name not in left_out and not any(fnmatchcase(place, pattern) for pattern in exclude):
             found.append(item)
     return sorted_snapshot(dialect.family, found)
+
+
+def script(snapshot: Snapshot) -> str:
+    """Return SQL that makes what is in a snapshot in an empty database of its family, in a fixed order, for review.
+
+    It runs as one migration, or through the database's own client, and a snapshot of what it makes is equal; what that
+    cannot be said of is in the documentation of `script` in `dbmigrate.dialects.sqlite_script`, `postgresql_script` and
+    `mysql_script`. Equal snapshots may differ in it in the order of columns.
+
+    Raises ValueError for a snapshot of another family, or of somebody who was not permitted to see all of it.
+    """
+    if snapshot.dialect not in ("sqlite", "postgresql", "mysql"):
+        raise ValueError(f"dbmigrate has no SQL for a snapshot of {snapshot.dialect!r}")
+    text: str = import_module(f"dbmigrate.dialects.{snapshot.dialect}_script").script(snapshot)
+    return text

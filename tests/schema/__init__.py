@@ -1,0 +1,1 @@
+"""What a schema is as a value, for each kind of database."""

@@ -15,8 +15,7 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from dbmigrate import MemorySource, Migrator, sql_migration
-from dbmigrate.dialects.sqlite_catalogue import script
-from dbmigrate.schema import Snapshot, diff, snapshot
+from dbmigrate.schema import Snapshot, diff, script, snapshot
 from tests.schema.sqlite_history import DRIFTS, STATEMENTS
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def test_what_is_done_by_hand_is_named(name: str) -> None:
         ("CREATE TABLE a (x INT PRIMARY KEY)", "CREATE TABLE a (x INT, PRIMARY KEY (x))"),
         ("CREATE TABLE a (x INT UNIQUE CHECK (x>1))", "CREATE TABLE a (x INT, CHECK(x > 1) UNIQUE (`x`))"),
         ("CREATE TABLE a (x INT REFERENCES a (x))", "CREATE TABLE a (x INT, FOREIGN KEY (x) REFERENCES a(x))"),
-        ("CREATE TABLE a (x INT DEFAULT 1, y INT)", "CREATE TABLE a (y INT); ALTER TABLE a ADD COLUMN x INT DEFAULT (1)"),
+        ("CREATE TABLE a (x INT DEFAULT 1, y)", "CREATE TABLE a (y); ALTER TABLE a ADD COLUMN x INT DEFAULT (1)"),
         ("CREATE TABLE a (x INT)", "CREATE TABLE b (x INT); ALTER TABLE b RENAME TO a"),
         ("CREATE TABLE a (x INT)", "CREATE TABLE IF NOT EXISTS main.a (x INT); CREATE TEMP TABLE b (x INT)"),
         ("CREATE VIEW v AS SELECT 1 AS x", "CREATE VIEW IF NOT EXISTS main.v AS /* one */ SELECT\n1   AS x"),
@@ -109,7 +108,7 @@ def test_how_it_was_written_makes_no_difference(one: str, other: str) -> None:
 
 
 _NAMES = st.one_of(
-    st.sampled_from(["order", "a b", 'a"b', "a]b", "a`b", "a.b", "50%", "Ünï", "A", ":x", "generated", "on", "1st", "(x)"]),
+    st.sampled_from(["order", "a b", 'a"b', "a]b", "a`b", "a.b", "50%", "Ünï", "A", ":x", "generated", "1st", "(x)"]),
     st.text("ab_%\"`'. :(),-/*", min_size=1, max_size=6),
 )  # fmt: skip
 _COLUMNS = st.lists(
