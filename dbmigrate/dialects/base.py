@@ -86,6 +86,8 @@ class Dialect:
 
     #: What the databases are called whose catalogues can be compared.
     family = ""
+    #: A database is a file of its own.
+    is_file = False
     grammar: Grammar = Grammar(strings=(STANDARD,), names=(DOUBLE,))
     #: CREATE and ALTER roll back with the transaction around them.
     transactional_ddl = True
@@ -131,6 +133,13 @@ class Dialect:
     def catalogue(self, connection: Connection) -> Iterable[Object]:  # noqa: ARG002
         """Give everything in the database that migrations can create, as its catalogue has it (see schema/)."""
         raise ConfigurationError("dbmigrate cannot read the catalogue of this database: its dialect does not say how")
+
+    def as_meant(self, item: Object) -> Object:
+        """Return an object with its type in one spelling, where the catalogue has it as it was written."""
+        return item
+
+    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:
+        """Make a new database like another in what no migration makes: its defaults, and what `scripts` expect."""
 
     def exists(self, url: URL) -> bool:  # noqa: ARG002
         """Tell whether there is a database to read; connecting must not be what creates it."""

@@ -115,6 +115,14 @@ class MySQL(Dialect):
 
         return objects(connection)
 
+    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:  # noqa: ARG002
+        """Give it the default character set and collation, which tables have that say nothing of it."""
+        charset, collation = rows(live, "SELECT @@character_set_database, @@collation_database")[0]
+        send(
+            new,
+            f"ALTER DATABASE {self.quoted(new.engine.url.database or '')} CHARACTER SET {charset} COLLATE {collation}",
+        )
+
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words, and by whether it asks for ROW_COUNT and keeps the answer."""
         found = self._traits(statement)

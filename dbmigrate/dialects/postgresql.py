@@ -104,6 +104,17 @@ WHERE l.granted AND a.pid <> pg_backend_pid()
 AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 AND l.relation IN (SELECT pg_catalog.to_regclass(name) FROM pg_catalog.regexp_split_to_table(:names, E'\n') AS name)
 ORDER BY a.xact_start"""
+#: What was set with ALTER DATABASE SET, and with ALTER ROLE IN DATABASE for the user who asks.
+_DATABASE_SETTINGS = """
+SELECT CASE WHEN s.setrole = 0 THEN '' ELSE 'CURRENT_USER' END, pg_catalog.split_part(c, '=', 1),
+    pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1)
+FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
+WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)) ORDER BY 1, 2"""
+_EXTENSIONS = """
+SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+WHERE e.extname <> 'plpgsql' ORDER BY e.oid"""
+_EXTENSION = re.compile(r'\bcreate\s+extension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)')
 #: Milliseconds: the longest lock_timeout there is, by which it is known again.
 _UNLIMITED = 2**31 - 1
 
@@ -121,6 +132,20 @@ class PostgreSQL(Dialect):
         from dbmigrate.dialects.postgresql_catalogue import objects  # noqa: PLC0415 - only where schemas are compared
 
         return objects(connection)
+
+    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:
+        """Give it the settings of the database, also those of its user in it, and extensions that no script creates."""
+        name = self.quoted(new.engine.url.database or "")
+        for role, setting, value in rows(live, _DATABASE_SETTINGS):
+            send(new, f"SELECT pg_catalog.set_config({_literal(setting)}, {_literal(value)}, false)")
+            send(new, f"ALTER {f'ROLE {role} IN DATABASE' if role else 'DATABASE'} {name} SET {setting} FROM CURRENT")
+        created = {made for text in scripts for made in _EXTENSION.findall(text.lower())}
+        for extension, schema in rows(live, _EXTENSIONS):
+            if extension.lower() not in created:
+                send(new, f"CREATE SCHEMA IF NOT EXISTS {self.quoted(schema)}")
+                send(
+                    new, f"CREATE EXTENSION IF NOT EXISTS {self.quoted(extension)} SCHEMA {self.quoted(schema)} CASCADE"
+                )
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""
@@ -437,6 +462,10 @@ class PostgreSQL(Dialect):
         """Take the server's position: characters from 1 in the statement as it was sent."""
         found = _field(error, "statement_position")
         return int(found) - 1 if found else None
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -12,6 +12,7 @@ import os
 import sqlite3
 import stat
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -63,6 +64,7 @@ class SQLite(Dialect):
     """SQLite. Without a server there is nobody to ask who holds the lock."""
 
     family = "sqlite"
+    is_file = True
     grammar = SQLITE
     begin_is_the_lock = True
     begin_sql = "BEGIN IMMEDIATE"
@@ -77,6 +79,17 @@ class SQLite(Dialect):
         from dbmigrate.dialects.sqlite_catalogue import objects  # noqa: PLC0415 - only where schemas are compared
 
         return objects(connection)
+
+    def as_meant(self, item: Object) -> Object:
+        """Return INTEGER for INT, and the like: the first name that SQLAlchemy knows the same type by."""
+        from sqlalchemy.dialects.sqlite.base import ischema_names  # noqa: PLC0415 - only where models are compared
+
+        name, bracket, size = str(item.get("type") or "").partition("(")
+        known: Any = ischema_names.get(name)
+        if item.kind != "column" or known is None:
+            return item
+        properties = dict(item.properties) | {"type": f"{known.__visit_name__.upper()}{bracket}{size}"}
+        return replace(item, properties=tuple(properties.items()))
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""

@@ -1,0 +1,347 @@
+"""What the migrations make, found out in a database of its own: drift, reversibility, and whether models match.
+
+    for change in drift(Migrator(url, "migrations")):
+        print(change)  # column users.email: type: varchar(20) -> varchar(30)
+
+Laws: the database of the Migrator is only read; a shadow database is created for each call under a name that nobody
+has, and dropped at its end, also behind an error; what is compared is snapshots (see schema/), never text of scripts.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import MetaData
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.schema import CreateSchema
+
+from dbmigrate import database
+from dbmigrate.arguments import read_database
+from dbmigrate.catalogue import Change, Snapshot, diff, sorted_snapshot
+from dbmigrate.connect import engine_of, unreachable
+from dbmigrate.dialects import Dialect, dialect_for
+from dbmigrate.errors import ConfigurationError, HistoryError, MigrationError, MigrationInProgress
+from dbmigrate.ledger import TableLedger
+from dbmigrate.migrator import Migrator
+from dbmigrate.model import Ahead, Edited, Migration, Missing, Report, Status, Unfinished
+from dbmigrate.python import PythonBody
+from dbmigrate.schema import snapshot
+from dbmigrate.source import MemorySource, sound
+
+Prepare = Callable[[Connection], object]
+
+#: How often the database is looked at again that is being migrated meanwhile.
+_PATIENCE = 5
+#: What models can have; all else in the database is not theirs.
+_OF_MODELS = {
+    *("table", "column", "primary key", "unique", "foreign key", "check", "exclusion", "index"),
+    *("enum", "domain", "sequence"),
+}
+_HERE = "This happened in a shadow database, which is dropped again; the database itself was only read"
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What one migration did in an empty database, up, down and up again."""
+
+    migration: Migration
+    #: What its up script changed.
+    changes: tuple[Change, ...]
+    #: What was different behind its way back from what was there before: nothing, if it is reversible.
+    remaining: tuple[Change, ...] = ()
+    #: What was different when it had been applied again from when it had been applied once.
+    again: tuple[Change, ...] = ()
+    #: With what its way back, or applying it again, failed.
+    error: str | None = None
+
+    @property
+    def is_reversible(self) -> bool:
+        """Whether there is a way back, and it leads back."""
+        return self.migration.down is not None and not (self.remaining or self.again or self.error)
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What its way back destroys with all that is in it: tables and columns that its up script makes."""
+        return tuple(str(c.object) for c in self.changes if c.before is None and c.object.kind in ("table", "column"))
+
+    @property
+    def destroyed(self) -> tuple[str, ...]:
+        """What its up script destroys with all that is in it, and no way back can restore."""
+        return tuple(str(c.object) for c in self.changes if c.after is None and c.object.kind in ("table", "column"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values, ready for JSON."""
+        found = {name: [c.to_dict() for c in getattr(self, name)] for name in ("changes", "remaining", "again")}
+        return {
+            "format": 1,
+            "type": "Replayed",
+            "migration": self.migration.to_dict(),
+            "error": self.error,
+            "has_down": self.migration.down is not None,
+            "is_reversible": self.is_reversible,
+            "lost": list(self.lost),
+            "destroyed": list(self.destroyed),
+            **found,
+        }
+
+
+def drift(
+    migrator: Migrator,
+    *,
+    exclude: Collection[str] = (),
+    shadow_url: str | URL | None = None,
+    prepare: Prepare | None = None,
+) -> tuple[Change, ...]:
+    """Return what in the database is not as its migrations make it: from what they make (before) to what is (after).
+
+    The migrations that the ledger says are applied are replayed, in the order in which they were, in a shadow database;
+    pending ones are not. Scripts in Python are called there as well. Only read is the database itself; no lock is
+    taken. What a snapshot does not see (the order of columns, what is in the tables) is no drift.
+
+    Args:
+        migrator: What is compared.
+        exclude: Patterns of places that are left out, as for `snapshot`: what others make in the same database.
+        shadow_url: A database that does not exist and is to be the shadow, on this server or on another of the same
+            kind and version. None: one beside the database itself, so the user of the URL must have the right to create
+            it; for SQLite a temporary file.
+        prepare: Called with a connection to the shadow database, in a transaction, before the first migration: for
+            roles' schemas and whatever else migrations expect to find. Extensions (PostgreSQL) that no migration
+            creates, settings of the database and its default collation are made like those of the database itself.
+
+    Raises:
+        HistoryError: There is no telling what ran: a migration was edited (unless the Migrator allows it), is missing,
+            did not end, or is of a newer release.
+        MigrationFailed: A migration that ran in the database fails in the shadow.
+        MigrationInProgress: The database is being migrated all the time.
+        ConfigurationError: The shadow database cannot be created, or there is one of that name, which was not touched.
+
+    """
+    with ExitStack() as stack:
+        live = stack.enter_context(_connected(migrator))
+        applied, found = _look(migrator, live, exclude)
+        shadow = stack.enter_context(_shadow(migrator, shadow_url, prepare, applied, live))
+        expected = _replayed(migrator, shadow, applied, exclude)
+        return diff(expected, found)
+
+
+def replay(
+    migrator: Migrator,
+    *,
+    exclude: Collection[str] = (),
+    shadow_url: str | URL | None = None,
+    prepare: Prepare | None = None,
+) -> tuple[Replayed, ...]:
+    """Apply all migrations of the source to an empty database, each of them up, down and up again.
+
+    Down must give back the snapshot of before, and up again that of the first time. Of a migration without a way back
+    only its changes are told. Behind one whose way back fails or does not lead back, the next one goes on in a new
+    shadow database. What is in tables is not compared, and neither are those of the database itself, which need not
+    exist. For the arguments see `drift`.
+
+    Raises MigrationFailed if an up script fails, and what `drift` raises besides.
+    """
+    migrations, found = tuple(sound(migrator.source.load())), list[Replayed]()
+    with ExitStack() as stack:
+        live = stack.enter_context(_connected(migrator)) if database.exists(_url(migrator)) else None
+        while len(found) < len(migrations):
+            with _shadow(migrator, shadow_url, prepare, migrations, live) as shadow:
+                before = _replayed(migrator, shadow, migrations[: len(found)], exclude)
+                for number in range(len(found), len(migrations)):
+                    done, before = _there_and_back(migrator, shadow, migrations[: number + 1], before, exclude)
+                    found.append(done)
+                    if done.remaining or done.again or done.error:
+                        break
+    return tuple(found)
+
+
+def compare_models(
+    migrator: Migrator,
+    metadata: MetaData,
+    *,
+    exclude: Collection[str] = (),
+    shadow_url: str | URL | None = None,
+    prepare: Prepare | None = None,
+) -> tuple[Change, ...]:
+    """Return how what the migrations make (before) differs from what the models of an application make (after).
+
+    All migrations are applied to one shadow database, and `metadata.create_all` is called in another; so types and
+    defaults are compared as the database has them, however they are spelled. Only what models can have is compared:
+    tables with their columns, keys, checks and indexes, and the types they use; not views, triggers and routines. Names
+    of constraints count. For the arguments see `drift`.
+
+    Raises what `replay` raises, and what SQLAlchemy raises if the models cannot be created.
+    """
+    migrations = tuple(sound(migrator.source.load()))
+    with ExitStack() as stack:
+        live = stack.enter_context(_connected(migrator)) if database.exists(_url(migrator)) else None
+        with _shadow(migrator, shadow_url, prepare, migrations, live) as shadow:
+            made_by_migrations = _replayed(migrator, shadow, migrations, exclude)
+        with (
+            _shadow(migrator, shadow_url, prepare, migrations, live) as shadow,
+            engine_of(shadow) as engine,
+            _of(engine) as connection,
+        ):
+            for schema in sorted({table.schema for table in metadata.tables.values() if table.schema}):
+                connection.execute(CreateSchema(schema, if_not_exists=True))
+            metadata.create_all(connection)
+            connection.commit()
+            made_by_models = snapshot(connection, ledger=_ledger(migrator).table, exclude=exclude)
+    dialect = migrator.dialect.own
+    return diff(_restricted(made_by_migrations, dialect), _restricted(made_by_models, dialect))
+
+
+def _restricted(taken: Snapshot, dialect: Dialect) -> Snapshot:
+    return sorted_snapshot(taken.dialect, [dialect.as_meant(item) for item in taken if item.kind in _OF_MODELS])
+
+
+def _ledger(migrator: Migrator) -> TableLedger:
+    """Return the ledger that a shadow database has: a table, whatever the one of the database is."""
+    ledger = migrator.ledger
+    return TableLedger(ledger.table) if isinstance(ledger, TableLedger) else TableLedger()
+
+
+def _url(migrator: Migrator) -> URL:
+    url = migrator.url
+    if migrator.dialect.own.vanishes(url):
+        raise ConfigurationError("a database in memory has no name, and so no shadow beside it: give the URL of a file")
+    return url
+
+
+@contextmanager
+def _connected(migrator: Migrator) -> Generator[Connection]:
+    """Give a connection to the database itself."""
+    if not migrator.dialect.exists(_url(migrator)):
+        raise ConfigurationError("there is no database yet, so nothing in it can differ: upgrade() first")
+    with engine_of(migrator.database) as engine, _of(engine) as connection:
+        yield connection
+
+
+@contextmanager
+def _of(engine: Engine | Connection) -> Generator[Connection]:
+    if isinstance(engine, Connection):
+        yield engine
+        return
+    try:
+        connection = engine.connect()
+    except Exception as error:  # drivers, pools and hooks raise anything
+        raise ConfigurationError(unreachable(error, engine.url, dialect_for(engine.url))) from error
+    with connection:
+        yield connection
+
+
+def _look(migrator: Migrator, live: Connection, exclude: Collection[str]) -> tuple[Sequence[Migration], Snapshot]:
+    """Return what is applied, in the order in which it was, and what is there, both of one moment."""
+    for _ in range(_PATIENCE):
+        status = migrator.status()
+        found = snapshot(live, ledger=_ledger(migrator).table, exclude=exclude)
+        if live is not migrator.database:
+            live.rollback()
+        if migrator.status() == status:
+            return _applied(migrator, status), found
+    raise MigrationInProgress(
+        "the database is being migrated: look when it has ended. Nothing was run", holder=None, report=Report()
+    )
+
+
+def _applied(migrator: Migrator, status: Status) -> Sequence[Migration]:
+    kinds = (Missing, Ahead, Unfinished, *(() if Edited in migrator.allow else (Edited,)))
+    found = [finding for finding in status.findings if isinstance(finding, kinds)]
+    if found:
+        raise HistoryError(found, "what ran in the database is not in the source as it ran")
+    entries = sorted(status.applied, key=lambda entry: entry.record.seq if entry.record else 0)
+    return [entry.migration for entry in entries if entry.migration is not None]
+
+
+def _scripts(migrations: Iterable[Migration]) -> list[str]:
+    return [m.up.read() for m in migrations if not isinstance(m.up, PythonBody)]
+
+
+@contextmanager
+def _shadow(
+    migrator: Migrator,
+    wanted: str | URL | None,
+    prepare: Prepare | None,
+    migrations: Sequence[Migration],
+    live: Connection | None,
+) -> Generator[URL]:
+    """Give the URL of a new database, like the one of the Migrator but for what migrations make."""
+    with ExitStack() as stack:
+        url = _url(migrator)
+        if wanted is not None:
+            given = read_database(wanted)
+            if not isinstance(given, URL):
+                raise ConfigurationError("shadow_url is a URL: it names a database that does not exist yet")
+            url = given
+        elif migrator.dialect.own.is_file:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dbmigrate-shadow-"))
+            url = url.set(database=str(Path(folder, "shadow.db")), query={})
+        else:
+            url = url.set(database=f"{(url.database or '')[:40]}_shadow_{secrets.token_hex(4)}")
+        if not database.create(url):
+            raise ConfigurationError(
+                f"there is a database {url.database!r}, and it was not touched: name one that does not exist as the "
+                "shadow. It is created, and dropped again"
+            )
+        try:
+            with engine_of(url) as engine, _of(engine) as connection:
+                if live is not None:
+                    migrator.dialect.own.imitate(live, connection, _scripts(migrations))
+                if prepare is not None:
+                    prepare(connection)
+                connection.commit()
+            yield url
+        finally:
+            database.drop(url)
+
+
+def _replayed(migrator: Migrator, shadow: URL, migrations: Sequence[Migration], exclude: Collection[str]) -> Snapshot:
+    """Apply migrations to a shadow database, and return what is in it then."""
+    _shadowing(migrator, shadow, migrations, "upgrade")
+    return _snapshot(migrator, shadow, exclude)
+
+
+def _shadowing(migrator: Migrator, shadow: URL, migrations: Sequence[Migration], call: str, **arguments: int) -> None:
+    twin = Migrator(
+        shadow,
+        MemorySource(migrations),
+        ledger=_ledger(migrator),
+        lock_timeout=None,
+        statement_timeout=migrator.statement_timeout,
+        on_event=lambda _: None,
+        dialect=migrator.dialect.own,
+    )
+    try:
+        getattr(twin, call)(**arguments)
+    except MigrationError as error:
+        error.add_note(_HERE)
+        raise
+
+
+def _snapshot(migrator: Migrator, shadow: URL, exclude: Collection[str]) -> Snapshot:
+    with engine_of(shadow) as engine, _of(engine) as connection:
+        return snapshot(connection, ledger=_ledger(migrator).table, exclude=exclude)
+
+
+def _there_and_back(
+    migrator: Migrator, shadow: URL, migrations: Sequence[Migration], before: Snapshot, exclude: Collection[str]
+) -> tuple[Replayed, Snapshot]:
+    """Apply the last one of these migrations, take it back, and apply it again; return what is there at the end."""
+    last = migrations[-1]
+    once = _replayed(migrator, shadow, migrations, exclude)
+    if last.down is None:
+        return Replayed(last, diff(before, once)), once
+    try:
+        _shadowing(migrator, shadow, migrations, "downgrade", steps=1)
+        back = _snapshot(migrator, shadow, exclude)
+        if remaining := diff(before, back):
+            return Replayed(last, diff(before, once), remaining), once
+        again = _replayed(migrator, shadow, migrations, exclude)
+    except MigrationError as error:
+        return Replayed(last, diff(before, once), error=str(error)), once
+    return Replayed(last, diff(before, once), again=diff(once, again)), again

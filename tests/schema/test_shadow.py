@@ -1,0 +1,337 @@
+"""What migrations make is found out in a shadow database: drift, reversibility, and whether models match."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import sqlalchemy as sa
+
+from dbmigrate import (
+    ConfigurationError,
+    Edited,
+    HistoryError,
+    MemorySource,
+    MigrationFailed,
+    Migrator,
+    OutOfOrder,
+    python_migration,
+    sql_migration,
+)
+from dbmigrate.shadow import Replayed, compare_models, drift, replay
+from tests.schema import postgresql_history, sqlite_history
+from tests.schema.mysql_history import GRANTS, HISTORY
+from tests.schema.test_postgresql import make_roles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from dbmigrate import Migration
+    from dbmigrate.schema import Change
+    from tests.conftest import Database
+
+pytestmark = pytest.mark.default_driver
+
+USERS: Final = sql_migration(
+    "1", "users", "CREATE TABLE users (id INT NOT NULL PRIMARY KEY, email VARCHAR(20) NOT NULL)", "DROP TABLE users"
+)
+NAMES: Final = sql_migration(
+    "2", "names", "ALTER TABLE users ADD COLUMN name VARCHAR(30)", "ALTER TABLE users DROP COLUMN name"
+)
+SEEN: Final = sql_migration("4", "seen", "CREATE VIEW seen AS SELECT id FROM users", "DROP VIEW seen")
+
+
+def _shop(database: Database) -> list[Migration]:
+    on = " ON users" if database.kind == "mariadb" else ""
+    index = sql_migration("3", "index", "CREATE INDEX by_name ON users (name)", f"DROP INDEX by_name{on}")
+    return [USERS, NAMES, index, SEEN]
+
+
+def _migrator(database: Database, migrations: Sequence[Migration], **more: Any) -> Migrator:
+    return Migrator(database.url, MemorySource(migrations), **more)
+
+
+def _said(changes: Sequence[Change]) -> list[str]:
+    return [str(change) for change in changes]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No shadow database outlives the call that made it."""
+    names = {"database", "postgresql", "mariadb"} & {*request.fixturenames}
+    databases: list[Database] = [request.getfixturevalue(name) for name in names]
+    yield
+    for database in databases:
+        if database.server is not None:
+            lists = {"postgresql": "SELECT datname FROM pg_database", "mariadb": "SHOW DATABASES"}
+            found = [name for (name,) in database.query(lists[database.kind])]
+            assert [name for name in found if name.startswith(f"{database.name}_shadow")] == []
+
+
+# -- drift
+
+
+def _whole_history(database: Database) -> list[Migration]:
+    """A migration for each statement of a history that uses every kind of thing."""
+    statements: Sequence[str] = list(chain(*sqlite_history.STATEMENTS))
+    if database.kind == "postgresql":
+        make_roles(database)
+        [(version,)] = database.query("SELECT current_setting('server_version_num')::int / 10000")
+        extensions = {name for (name,) in database.query("SELECT name FROM pg_available_extensions")}
+        statements = postgresql_history.history(version, extensions)
+    elif database.kind == "mariadb":
+        statements = [sql for sql in HISTORY if sql not in GRANTS and "sql_mode" not in sql and "'a' || 'b'" not in sql]
+        statements = [sql for sql in statements if "TRIGGER piped" not in sql]
+    return [sql_migration(f"{n:04}", "x", sql) for n, sql in enumerate(statements, 1)]
+
+
+def test_an_untouched_database_has_no_drift(database: Database) -> None:
+    """Whatever is in it, and though it has rows by now."""
+    migrator = _migrator(database, _whole_history(database), transaction="each")
+    migrator.upgrade()
+
+    assert _said(drift(migrator)) == []
+
+
+def test_what_was_done_by_hand_is_named(database: Database) -> None:
+    """A column on a laptop, an index in production, a view that somebody dropped: with both definitions."""
+    migrator = _migrator(database, _shop(database))
+    migrator.upgrade("3")
+    database.execute("ALTER TABLE users ADD COLUMN age INT", "CREATE TABLE backup (x INT)")
+    migrator.upgrade()
+    database.execute("DROP VIEW seen", "CREATE VIEW seen AS SELECT email FROM users")
+    found = drift(migrator)
+
+    assert [(c.object.kind, c.object.name, c.before is None, c.after is None) for c in found] == [
+        ("table", "backup", True, False),
+        ("column", "age", True, False),
+        ("view", "seen", False, False),
+    ]
+    assert "email" in str(found[2])
+    assert json.loads(json.dumps([change.to_dict() for change in found]))[0]["change"] == "added"
+    assert [c.object.name for c in drift(migrator, exclude=["*backup", "seen", "public.seen"])] == ["age"]
+
+
+def test_only_what_is_applied_is_replayed(database: Database) -> None:
+    """In the order in which it was, also where a branch was merged late, or a step was taken back and applied again."""
+    first, second, third, _ = _shop(database)
+    late = sql_migration("25", "late", "ALTER TABLE users ADD COLUMN late INT", "ALTER TABLE users DROP COLUMN late")
+    more = sql_migration("9", "more", "CREATE TABLE more (x INT)")
+    _migrator(database, [first, second, third]).upgrade()
+    migrator = _migrator(database, [first, second, late, third, more], allow={OutOfOrder})
+    migrator.upgrade("3")
+    migrator.redo()
+
+    assert drift(migrator) == ()
+    database.execute("CREATE TABLE more (x INT)")
+    assert _said(drift(migrator))[0].startswith("table ")
+
+
+def test_a_history_that_cannot_be_told_is_refused(database: Database) -> None:
+    """What ran is not known, so nothing that differs means anything."""
+    migrations = _shop(database)
+    _migrator(database, migrations[:2]).upgrade()
+    edited = sql_migration("2", "names", "ALTER TABLE users ADD COLUMN name VARCHAR(31)")
+
+    with pytest.raises(HistoryError, match="Edited: 2_names"):
+        drift(_migrator(database, [USERS, edited]))
+    assert [c.object.name for c in drift(_migrator(database, [USERS, edited], allow={Edited}))] == ["name"]
+    with pytest.raises(HistoryError, match=r"Ahead: 2_names|Missing: 2_names"):
+        drift(_migrator(database, [USERS]))
+    with pytest.raises(HistoryError, match="Missing: 1_users"):
+        drift(_migrator(database, [NAMES]))
+
+
+def test_what_fails_in_the_shadow_says_where(database: Database) -> None:
+    """It ran in the database, when something was there that no migration makes."""
+    database.execute("CREATE TABLE theirs (x INT)")
+    migrator = _migrator(database, [sql_migration("1", "mine", "ALTER TABLE theirs ADD COLUMN y INT")])
+    migrator.upgrade()
+
+    with pytest.raises(MigrationFailed, match="theirs") as caught:
+        drift(migrator)
+    assert "shadow database, which is dropped again" in str(caught.value.__notes__)
+    ready = drift(migrator, prepare=lambda connection: connection.execute(sa.text("CREATE TABLE theirs (x INT)")))
+    assert ready == ()
+
+
+def test_the_database_is_only_read(database: Database) -> None:
+    """And what is there already is never taken for the shadow."""
+    migrator = _migrator(database, _shop(database))
+    migrator.upgrade()
+    other = database.another()
+    other.execute("CREATE TABLE theirs (x INT)")
+    with pytest.raises(ConfigurationError, match="was not touched: name one that does not exist"):
+        drift(migrator, shadow_url=other.url)
+    with pytest.raises(ConfigurationError, match="was not touched: name one that does not exist"):
+        drift(migrator, shadow_url=database.url)
+    before = migrator.history()
+    assert drift(migrator) == ()
+    assert (before, other.tables()) == (migrator.history(), ["theirs"])
+
+
+def test_an_engine_and_a_ledger_of_another_name(database: Database) -> None:
+    """The ledger is no drift, whatever it is called; and the Migrator may have an Engine."""
+    engine = database.engine()
+    migrator = Migrator(engine, MemorySource(_shop(database)), ledger="history_of_mine")
+    migrator.upgrade()
+
+    assert drift(migrator) == ()
+
+
+def test_python_runs_there_as_well(database: Database) -> None:
+    """A function changes the shadow database in its turn."""
+
+    def up(connection: sa.Connection) -> None:
+        connection.execute(sa.text("CREATE TABLE made (x INT)"))
+
+    migrator = _migrator(database, [USERS, python_migration("2", "made", up)])
+    migrator.upgrade()
+    assert drift(migrator) == ()
+
+
+def test_the_default_collation_is_that_of_the_database(mariadb: Database) -> None:
+    """Tables that say nothing of it have it."""
+    mariadb.execute(f"ALTER DATABASE {mariadb.name} CHARACTER SET latin1 COLLATE latin1_german2_ci")
+    migrator = _migrator(mariadb, [USERS])
+    migrator.upgrade()
+    assert drift(migrator) == ()
+
+
+def test_extensions_and_settings_are_those_of_the_database(postgresql: Database) -> None:
+    """An extension that was there before the first migration, and one that a migration creates; search_path."""
+    names = {name for (name,) in postgresql.query("SELECT name FROM pg_available_extensions")}
+    if not {"citext", "hstore"} <= names:
+        pytest.skip("contrib is not installed")
+    postgresql.execute(
+        "CREATE SCHEMA tools",
+        "CREATE EXTENSION citext SCHEMA tools",
+        f'ALTER DATABASE "{postgresql.name}" SET search_path = public, tools',
+        f"ALTER ROLE CURRENT_USER IN DATABASE \"{postgresql.name}\" SET \"app.tenant\" = 'it''s'",
+    )
+    try:
+        migrator = _migrator(
+            postgresql,
+            [
+                sql_migration("1", "words", "CREATE TABLE words (x citext DEFAULT current_setting('app.tenant'))"),
+                sql_migration("2", "more", "CREATE EXTENSION hstore; ALTER TABLE words ADD y hstore"),
+            ],
+        )
+        migrator.upgrade()
+        assert drift(migrator) == ()
+    finally:
+        postgresql.execute(
+            f'ALTER DATABASE "{postgresql.name}" RESET search_path',
+            f'ALTER ROLE CURRENT_USER IN DATABASE "{postgresql.name}" RESET "app.tenant"',
+        )
+
+
+# -- replay
+
+
+def test_a_history_that_leads_back(database: Database) -> None:
+    """Every migration up, down and up again; what is lost on the way is pointed out."""
+    found = replay(_migrator(database, _shop(database)))
+
+    assert all(done.is_reversible for done in found)
+    assert [done.migration.version for done in found] == ["1", "2", "3", "4"]
+    place = "public." if database.kind == "postgresql" else ""
+    assert found[0].lost == (f"table {place}users",)
+    assert found[1].lost == (f"column {place}users.name",)
+    assert found[2].lost == found[3].lost == found[3].destroyed == ()
+    assert json.loads(json.dumps(found[0].to_dict()))["is_reversible"] is True
+    assert Migrator(database.url, MemorySource([])).history() == ()
+
+
+def test_what_does_not_lead_back_is_named(database: Database) -> None:
+    """The migration, and what exactly is still different; those behind it are looked at all the same."""
+    on = " ON users" if database.kind == "mariadb" else ""
+    forgets = "ALTER TABLE users ADD COLUMN a INT; CREATE INDEX by_a ON users (a); CREATE TABLE forgotten (x INT)"
+    migrations = [
+        USERS,
+        sql_migration("2", "forgets", forgets, f"DROP INDEX by_a{on}; ALTER TABLE users DROP COLUMN a"),
+        sql_migration("3", "fails", "CREATE TABLE b (x INT)", "DROP TABLE no_such_table"),
+        sql_migration("4", "one_way", "ALTER TABLE b ADD COLUMN y INT"),
+        sql_migration("5", "drops", "DROP TABLE b", "CREATE TABLE b (x INT, y VARCHAR(3))"),
+        sql_migration("6", "fine", "CREATE TABLE c (x INT)", "DROP TABLE c"),
+    ]
+    found = {done.migration.version: done for done in replay(_migrator(database, migrations))}
+
+    assert [version for version, done in found.items() if not done.is_reversible] == ["2", "3", "4", "5"]
+    assert [change.object.name for change in found["2"].remaining] == ["forgotten"]
+    assert "no_such_table" in str(found["3"].error)
+    assert found["4"] == Replayed(migrations[3], found["4"].changes)
+    assert ["y: " in str(change) or "type: " in str(change) for change in found["5"].remaining] == [True]
+    assert found["5"].destroyed == (str(found["5"].changes[0].object),)
+
+
+def test_what_cannot_be_applied_from_zero_fails(database: Database) -> None:
+    """As it would for a new colleague."""
+    with pytest.raises(MigrationFailed, match="2_names"):
+        replay(_migrator(database, [sql_migration("1", "a", "CREATE TABLE a (x INT)"), NAMES]))
+
+
+def test_it_needs_no_database(sqlite: Database, tmp_path: Any) -> None:
+    """Only a place to make one in."""
+    assert len(replay(Migrator(f"sqlite:///{tmp_path}/none.db", MemorySource([USERS])))) == 1
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigurationError, match="no database yet"):
+        drift(Migrator(f"sqlite:///{tmp_path}/none.db", MemorySource([USERS])))
+    engine = sa.create_engine("sqlite://")
+    with pytest.raises(ConfigurationError, match="a database in memory has no name"):
+        replay(Migrator(engine, MemorySource([USERS])))
+    engine.dispose()
+
+
+# -- models
+
+
+def _models(*, name: int = 30, nullable: bool = True) -> sa.MetaData:
+    metadata = sa.MetaData()
+    sa.Table(
+        "users",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("email", sa.String(20), nullable=False),
+        sa.Column("name", sa.String(name), nullable=nullable),
+        sa.Index("by_name", "name"),
+    )
+    return metadata
+
+
+def test_models_that_match(database: Database) -> None:
+    """However types and keys are spelled, and though there is a view that no model has."""
+    assert _said(compare_models(_migrator(database, _shop(database)), _models())) == []
+
+
+def test_models_that_do_not_match(database: Database) -> None:
+    """Each difference, by table and column, from what the migrations make to what the models make."""
+    more = sql_migration("5", "x", "CREATE TABLE x (y INT)")
+    found = compare_models(_migrator(database, [*_shop(database), more]), _models(name=40, nullable=False))
+
+    assert {(change.object.kind, change.object.name) for change in found} == {("table", "x"), ("column", "name")}
+    text = "\n".join(_said(found)).lower()
+    assert "30) -> " in text
+    assert "not null: none -> yes" in text
+    assert "is gone" in text
+
+
+def test_models_with_types_and_schemas(postgresql: Database) -> None:
+    """Enumerations, sequences and schemas are theirs as well."""
+    metadata = sa.MetaData(schema="shop")
+    sa.Table(
+        "orders",
+        metadata,
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+        sa.Column("state", sa.Enum("new", "paid", name="state", metadata=metadata), server_default="new"),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.func.now()),
+        sa.Column("n", sa.Integer, sa.CheckConstraint("n > 0", name="positive")),
+    )
+    script = """CREATE SCHEMA shop; CREATE TYPE shop.state AS ENUM ('new', 'paid');
+        CREATE TABLE shop.orders (n int4 CONSTRAINT positive CHECK ((n) > 0), at timestamptz DEFAULT CURRENT_TIMESTAMP,
+        state shop.state DEFAULT 'new'::shop.state, id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY)"""
+    found = compare_models(_migrator(postgresql, [sql_migration("1", "orders", script)]), metadata)
+
+    assert _said(found) in ([], ["column shop.orders.at:\n    default: CURRENT_TIMESTAMP -> now()"])
