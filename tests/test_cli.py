@@ -107,6 +107,9 @@ COMMANDS: Final[list[tuple[str, bool, int]]] = [
     ("accept 1 --reason typo", True, 1),
     ("resolve 1 --applied --reason looked", True, 1),
     ("validate", False, 0),
+    ("validate --replay", False, 0),
+    ("drift", True, 0),
+    ("drift", False, 2),
     ("database create", False, 0),
     ("database drop --yes", True, 0),
     ("database setup", False, 0),
@@ -349,7 +352,7 @@ def test_what_stands_behind_two_dashes_is_no_option(shop: Program) -> None:
         ("baseline", "baseline", set()),
         ("accept", "accept", set()),
         ("resolve", "resolve", set()),
-        ("validate", "validate", set()),
+        ("validate", "validate", {"replay", "models", "exclude", "shadow_url", "prepare"}),
     ],
 )
 def test_options_are_those_of_the_call(command: str, call: str, ours: set[str]) -> None:

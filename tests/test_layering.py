@@ -21,7 +21,7 @@ _FLOORS: Final = [
     {"plan", "source", "layouts", "ledger", "dialects", "python"},
     {"arguments", "run", "connect", "journal", "execute", "survey", "printing", "schema"},
     {"migrator", "dbmigrate"},
-    {"testing", "cli", "database", "__main__"},
+    {"testing", "cli", "database", "shadow", "__main__"},
 ]
 _TREES: Final = {
     ".".join(path.relative_to(_ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_bytes())

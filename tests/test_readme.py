@@ -129,7 +129,8 @@ def test_every_call_is_in_the_table() -> None:
 def test_every_guarantee_names_a_test_that_there_is() -> None:
     """The tests that the README names exist under those names."""
     named = re.findall(
-        r"`((?:faults/)?test_\w+\.py)?(?:::(test_\w+))?`", README.split("## What is guaranteed")[1].split("##")[0]
+        r"`((?:faults/|schema/)?test_\w+\.py)?(?:::(test_\w+))?`",
+        README.split("## What is guaranteed")[1].split("##")[0],
     )
     file = ""
     found = 0
@@ -313,7 +314,9 @@ def test_json_is_as_the_table_says(
     for name in ("baseline", "database reset", "database drop", "database create", "database setup", "goto", "redo"):
         said(name)
     assert run("verify")["result"] is None
-    for name in ("status", "wait", "history", "validate", "downgrade", "upgrade", "config", "completions", "new"):
+    for name in ("status", "wait", "history", "validate", "drift"):
+        said(name)
+    for name in ("downgrade", "upgrade", "config", "completions", "new"):
         said(name)
     assert set(types) == {"accept", "resolve", "resume"}  # they end as `baseline` and `upgrade` do
     failed = run("accept", "1", "--reason", "x")

@@ -100,7 +100,19 @@ def validate(call: Call) -> Answer:
         migrator = call.migrator
     found = migrator.validate()
     lines = [f"{counted(len(found), 'migration')}, nothing wrong with their files"]
-    return Answer(lines, {"format": 1, "type": "Validation", "migrations": [m.to_dict() for m in found]})
+    said = Answer(lines, {"format": 1, "type": "Validation", "migrations": [m.to_dict() for m in found]})
+    if not (call.options.replay or call.options.models):
+        return said
+    from dbmigrate.cli import shadows  # noqa: PLC0415 - other commands do not need it
+
+    return shadows.validate(call, said)
+
+
+def drift(call: Call) -> Answer:
+    """Compare the database with what its migrations make."""
+    from dbmigrate.cli import shadows  # noqa: PLC0415 - other commands do not need it
+
+    return shadows.drift(call)
 
 
 # -- running
@@ -271,7 +283,7 @@ def completions(call: Call) -> Answer:
 
 
 _COMMANDS: dict[str, Callable[[Call], Answer]] = {
-    **{f.__name__: f for f in (status, plan, verify, wait, history, validate)},
+    **{f.__name__: f for f in (status, plan, verify, wait, history, validate, drift)},
     **{f.__name__: f for f in (upgrade, downgrade, goto, redo, resume, baseline, accept, resolve)},
     **{f.__name__: f for f in (new, database, completions)},
     "config": configuration,

@@ -16,7 +16,9 @@ exit codes:
   0  done
   1  failed, or no connection to be had
   2  wrong usage or configuration
-  3  the database is not current (verify, wait, status --check, plan --check)
+  3  the database is not current (verify, wait, status --check, plan --check),
+     or not as the migrations make it (drift), or these are not reversible, or
+     not what the models make (validate --replay, --models)
   4  another migration is in progress
   130 after Ctrl-C, 143 after SIGTERM"""
 _SETTINGS = """\
@@ -133,6 +135,11 @@ def make_parser(prog: str, *, configured: bool) -> Parser:
     _add_running(commands, running)
     _add_recording(commands, running)
     validate = commands.add("validate", "check all files of the source; needs no database", running)
+    validate.add_argument("--replay", action="store_true", help="and apply all to a shadow database, up, down and up")
+    validate.add_argument("--models", metavar="MODULE:NAME", help="and compare what they make with these models")
+    drift = commands.add("drift", "compare the database with what its migrations make; reads only", running)
+    for command in (validate, drift):
+        _add_shadow(command)
     if configured:
         validate.add_argument("--dialect", metavar="NAME", help="sqlite, postgresql, mysql or mariadb, without a URL")
     _add_database(commands, common, running)
@@ -209,6 +216,13 @@ def _add_database(commands: _Commands, common: Parser, running: Parser) -> None:
     for command in (drop, reset):
         command.add_argument("-y", "--yes", action="store_true", help="do not ask")
         command.add_argument("-f", "--force", action="store_true", help="although others are connected to it")
+
+
+def _add_shadow(parser: Parser) -> None:
+    group = parser.add_argument_group("the shadow database")
+    group.add_argument("--shadow-url", metavar="URL", help="it is created there, and dropped (beside the database)")
+    group.add_argument("--prepare", metavar="FILE", help="SQL that is run in it before the first migration")
+    group.add_argument("--exclude", metavar="PATTERN", action="append", help="leave out: audit.*, *_backup")
 
 
 def _add_settings(parser: Parser) -> None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sqlalchemy.exc import IntegrityError
@@ -82,13 +82,14 @@ class SQLite(Dialect):
 
     def as_meant(self, item: Object) -> Object:
         """Return INTEGER for INT, and the like: the first name that SQLAlchemy knows the same type by."""
-        from sqlalchemy.dialects.sqlite.base import ischema_names  # noqa: PLC0415 - only where models are compared
+        from sqlalchemy.dialects.sqlite import base  # noqa: PLC0415 - only where models are compared
 
+        types = cast("dict[str, type[object]]", vars(base)["ischema_names"])
         name, bracket, size = str(item.get("type") or "").partition("(")
-        known: Any = ischema_names.get(name)
-        if item.kind != "column" or known is None:
+        if item.kind != "column" or name not in types:
             return item
-        properties = dict(item.properties) | {"type": f"{known.__visit_name__.upper()}{bracket}{size}"}
+        known = str(vars(types[name])["__visit_name__"]).upper()
+        properties = dict(item.properties) | {"type": f"{known}{bracket}{size}"}
         return replace(item, properties=tuple(properties.items()))
 
     def traits(self, statement: Statement) -> Traits:

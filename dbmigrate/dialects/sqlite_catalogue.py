@@ -9,6 +9,7 @@ at the end; whatever else is written differently is different.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from sqlalchemy.dialects.sqlite.base import SQLiteIdentifierPreparer
 from sqlalchemy.engine import Connection
@@ -80,7 +81,17 @@ class _Table:
             else:
                 position += 1
                 self._column(item, position)
-        yield from self.found
+        yield from map(self._without_not_null, self.found)
+
+    def _without_not_null(self, item: Object) -> Object:
+        """Leave NOT NULL out where it says nothing: of what is the rowid, and of the key of a table without one."""
+        keys = [part.get("columns") for part in self.found if part.kind == "primary key"]
+        key = [str(name).partition(" ")[0] for columns in keys if isinstance(columns, tuple) for name in columns]
+        is_rowid = len(key) == 1 and item.get("type") == "INTEGER"
+        if item.kind != "column" or written(item.name) not in key or not (is_rowid or "WITHOUT ROWID" in self.options):
+            return item
+        said = {name: value for name, value in item.properties if not name.startswith("not null")}
+        return replace(item, properties=tuple(said.items()))
 
     def _part(self, kind: str, name: str | None, properties: Mapping[str, Property | None]) -> None:
         """Take note of a constraint. Without a name, or with one that is taken, it is called by what it is about."""

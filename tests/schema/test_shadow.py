@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.default_driver
 
 USERS: Final = sql_migration(
-    "1", "users", "CREATE TABLE users (id INT NOT NULL PRIMARY KEY, email VARCHAR(20) NOT NULL)", "DROP TABLE users"
+    "1", "users", "CREATE TABLE users (id INTEGER NOT NULL PRIMARY KEY, email VARCHAR(20) NOT NULL)", "DROP TABLE users"
 )
 NAMES: Final = sql_migration(
     "2", "names", "ALTER TABLE users ADD COLUMN name VARCHAR(30)", "ALTER TABLE users DROP COLUMN name"

@@ -87,6 +87,8 @@ def test_what_is_done_by_hand_is_named(name: str) -> None:
     [
         ("CREATE TABLE a (x int)", 'create  table "a" ( [x]  INT -- x\n)'),
         ("CREATE TABLE a (x INT PRIMARY KEY)", "CREATE TABLE a (x INT, PRIMARY KEY (x))"),
+        ("CREATE TABLE a (x INTEGER PRIMARY KEY)", "CREATE TABLE a (x INTEGER NOT NULL, PRIMARY KEY (x))"),
+        ("CREATE TABLE a (x PRIMARY KEY) WITHOUT ROWID", "CREATE TABLE a (x NOT NULL PRIMARY KEY) WITHOUT ROWID"),
         ("CREATE TABLE a (x INT UNIQUE CHECK (x>1))", "CREATE TABLE a (x INT, CHECK(x > 1) UNIQUE (`x`))"),
         ("CREATE TABLE a (x INT REFERENCES a (x))", "CREATE TABLE a (x INT, FOREIGN KEY (x) REFERENCES a(x))"),
         ("CREATE TABLE a (x INT DEFAULT 1, y)", "CREATE TABLE a (y); ALTER TABLE a ADD COLUMN x INT DEFAULT (1)"),
