@@ -24,7 +24,7 @@ from dbmigrate.dialects import Dialect, dialect_for
 def snapshot(
     connection: Connection,
     *,
-    ledger: str = "dbmigrate_ledger",
+    ledger: str | None = "dbmigrate_ledger",
     exclude: Collection[str] = (),
     dialect: Dialect | None = None,
 ) -> Snapshot:
@@ -40,7 +40,7 @@ def snapshot(
     Args:
         connection: An SQLAlchemy connection to SQLite (its main database), PostgreSQL (all schemas) or MariaDB and
             MySQL (the database of the connection).
-        ledger: The table that migrations are recorded in, with its journal beside it.
+        ledger: The table that migrations are recorded in, with its journal beside it. None: it is not in there.
         exclude: Patterns, as of file names, of places that are left out with all their parts: `audit.*`, `*_backup`.
             A place is what `Object.place` says of a thing that stands for itself: `schema.table`, or the name alone
             where there are no schemas.
@@ -52,7 +52,7 @@ def snapshot(
 
     """
     dialect = dialect or dialect_for(connection.engine.url)
-    left_out = {ledger, f"{ledger}_journal"}
+    left_out = set[str]() if ledger is None else {ledger, f"{ledger}_journal"}
     found = list[Object]()
     for item in dialect.catalogue(connection):
         schema, name = item.owner

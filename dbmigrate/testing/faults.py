@@ -10,29 +10,29 @@ a promise that is broken is an AssertionError.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import func, inspect, select, table
+from sqlalchemy import func, select, table
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.engine.reflection import Inspector, ObjectKind
-from sqlalchemy.exc import DBAPIError, SAWarning
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import quoted_name
-from sqlalchemy.sql.elements import ClauseElement
 
 from dbmigrate import database
+from dbmigrate.catalogue import Object
 from dbmigrate.connect import engine_of, hide_secrets
+from dbmigrate.dialects import Dialect
 from dbmigrate.errors import ConfigurationError, HistoryError
 from dbmigrate.ledger import TableLedger
 from dbmigrate.migrator import Migrator
 from dbmigrate.model import Report, Unfinished
 from dbmigrate.plan import BASE, find
+from dbmigrate.schema import snapshot
 from dbmigrate.testing.checks import named, require
 from dbmigrate.testing.processes import Call, Killed, Nursery, nursery
 
@@ -66,11 +66,10 @@ def check_crash_safe(
     `downgrade(to="base")`. Where a person would be asked, because the catalogue does not tell whether a statement ran,
     that turn ends there, and the statement is in the result.
 
-    Compared are what SQLAlchemy's inspector reads (tables, columns, keys, indexes, constraints, views), the number of
-    rows in each table, and version, action and checksum of each record of the ledger. Not compared: what is in the
-    rows, for clocks and random values differ; triggers, routines and whatever else the inspector does not tell. It
-    cannot see what was done outside the database (files, messages), nor what another program does meanwhile; and only
-    processes are killed, neither the server nor the machine.
+    Compared are the snapshots of the schema (see `dbmigrate.schema.snapshot`), the order of columns, the number of rows
+    in each table, and version, action and checksum of each record of the ledger. Not compared: what is in the rows, for
+    clocks and random values differ. It cannot see what was done outside the database (files, messages), nor what
+    another program does meanwhile; and only processes are killed, neither the server nor the machine.
 
     Turns are many, and each runs all migrations: for a hundred of them that takes long. `since` leaves out those that
     were checked before.
@@ -166,8 +165,9 @@ class _Turns:
 
     engine: Engine
     prepare: Callable[[], object] | None
-    #: Tables whose rows are not counted: those of a ledger of ours, whose records are compared.
-    own: frozenset[str]
+    dialect: Dialect
+    #: The table of a ledger of ours, whose records are compared; None: it is somewhere else.
+    ledger: str | None
     processes: Nursery = field(init=False)
     count: int = 0
     is_ours: bool = False
@@ -205,17 +205,14 @@ class _Turns:
 
     def state(self, records: list[str]) -> list[str]:
         """Return what is in the database, a line each: the records of the ledger, the schema, the number of rows."""
-        with self.engine.connect() as connection, warnings.catch_warnings():
-            warnings.simplefilter("ignore", SAWarning)  # of what it does not know
-            inspector, lines = inspect(connection), list(records)
-            schemas: list[str | None] = [s for s in inspector.get_schema_names() if s != "information_schema"]
-            if (inspector.default_schema_name or "").casefold() == (self.engine.url.database or "").casefold():
-                schemas = [None]  # they are databases there
-            for schema in schemas:
-                lines += _schema(inspector, schema)
-                for name in {*inspector.get_table_names(schema)} - self.own:
-                    rows = select(func.count()).select_from(table(quoted_name(name, quote=True), schema=schema))
-                    lines.append(f"rows in {_full((schema, name))}: {connection.scalar(rows)}")
+        with self.engine.connect() as connection:
+            taken, lines = snapshot(connection, ledger=self.ledger, dialect=self.dialect), list(records)
+            for item in taken:
+                lines.append(f"{item}: {f'column {item.position}; ' if item.kind == 'column' else ''}{_plain(item)}")
+                if item.kind == "table":
+                    name = table(quoted_name(item.name, quote=True), schema=item.schema or None)
+                    count = connection.scalar(select(func.count()).select_from(name))
+                    lines.append(f"rows in {item.place}: {count}")
         return lines
 
 
@@ -227,15 +224,15 @@ def _turns(migrator: Migrator, prepare: Callable[[], object] | None) -> Generato
             "other processes must connect to the database, and it is created and dropped: give the Migrator a URL, not "
             f"{'a Connection' if isinstance(migrator.database, Connection) else 'an Engine'}. No database was touched"
         )
-    own = [migrator.ledger.table + end for end in ("", "_journal")] if isinstance(migrator.ledger, TableLedger) else []
+    ledger = migrator.ledger.table if isinstance(migrator.ledger, TableLedger) else None
     with ExitStack() as stack:
         engine = stack.enter_context(engine_of(migrator.database))
-        turns = _Turns(cast("Engine", engine), prepare, frozenset(own))
+        turns = _Turns(cast("Engine", engine), prepare, migrator.dialect, ledger)
         stack.callback(turns.drop)
         turns.processes = stack.enter_context(nursery(migrator))
         try:
             yield turns
-        except DBAPIError as error:  # of the inspector
+        except DBAPIError as error:
             hide_secrets(error, migrator.database)
             raise
 
@@ -295,33 +292,5 @@ def _race(migrator: Migrator) -> tuple[Report, str]:
     return report, "" if status.is_current else "; ".join(map(str, status.entries))
 
 
-# What is in a database
-
-
-def _schema(inspector: Inspector, schema: str | None) -> Iterator[str]:
-    """Return what the inspector says of a schema."""
-    for what, read in (
-        ("column", inspector.get_multi_columns),
-        ("primary key", inspector.get_multi_pk_constraint),
-        ("foreign key", inspector.get_multi_foreign_keys),
-        ("index", inspector.get_multi_indexes),
-        ("unique constraint", inspector.get_multi_unique_constraints),
-        ("check constraint", inspector.get_multi_check_constraints),
-    ):
-        for key, found in read(schema=schema, kind=ObjectKind.ANY).items():
-            for number, item in enumerate(found if isinstance(found, list) else [found], 1):
-                which = f"{what} {number}" if what == "column" else what  # the order of others means nothing
-                yield f"{which} of {_full(key)}: {_plain(item)}"
-    for key in inspector.get_multi_columns(schema=schema, kind=ObjectKind.ANY_VIEW):
-        yield f"view {_full(key)}: {inspector.get_view_definition(key[1], schema)}"
-
-
-def _full(key: tuple[str | None, str]) -> str:
-    return ".".join(filter(None, key))
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """Return what an inspector says so that the same things look the same."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if item is not None}  # pyright: ignore[reportUnknownVariableType]
-    return str(value) if isinstance(value, ClauseElement) else value
+def _plain(item: Object) -> str:
+    return "; ".join(name if value is True else f"{name} {value}" for name, value in item.properties)
