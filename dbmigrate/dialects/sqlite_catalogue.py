@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from sqlalchemy.dialects.sqlite.base import SQLiteIdentifierPreparer
 from sqlalchemy.engine import Connection
@@ -40,23 +41,27 @@ _OF_COLUMNS = {*_OF_TABLES, "NOT", "NULL", "DEFAULT", "COLLATE", "REFERENCES", "
 def objects(connection: Connection) -> Iterator[Object]:
     """Give everything in the main database."""
     sql = "SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE sql IS NOT NULL"
-    found = [(kind, name, table, read(text)) for kind, name, table, text in rows(connection, sql)]
-    virtual = {name for _, name, _, words in found if words.peek(1) == "VIRTUAL"}
+    found: list[tuple[str, str, str, str]] = [tuple(row) for row in rows(connection, sql)]
+    virtual = {name for _, name, _, text in found if text.startswith("CREATE VIRTUAL TABLE ")}  # as SQLite writes it
     shadows = {table + word for table in virtual for word in _SHADOWS}
-    for kind, name, table, words in found:
+    for kind, name, table, text in found:
         if not name.startswith("sqlite_") and name not in shadows and table not in shadows:
-            unique = words.peek(1) == "UNIQUE"
-            words.skip("CREATE")
-            words.skip_any("UNIQUE", "VIRTUAL", "TABLE", "INDEX", "VIEW", "TRIGGER")
-            words.names()
-            if kind == "table" and name not in virtual:
-                yield from _Table(name, words).objects()
-            elif kind == "index":
-                yield _index(name, table, words, unique=unique)
-            else:
-                whole = "virtual table" if kind == "table" else kind
-                definition = {"definition": _text(words, _LINES.get(kind, ()))}
-                yield made(whole, name, definition, table=table if kind == "trigger" else "")
+            yield from _objects("virtual table" if name in virtual and kind == "table" else kind, name, table, text)
+
+
+@lru_cache(maxsize=10_000)  # whoever looks again after each migration finds most things as they were
+def _objects(kind: str, name: str, table: str, text: str) -> tuple[Object, ...]:
+    words = read(text)
+    unique = words.peek(1) == "UNIQUE"
+    words.skip("CREATE")
+    words.skip_any("UNIQUE", "VIRTUAL", "TABLE", "INDEX", "VIEW", "TRIGGER")
+    words.names()
+    if kind == "table":
+        return tuple(_Table(name, words).objects())
+    if kind == "index":
+        return (_index(name, table, words, unique=unique),)
+    definition = {"definition": _text(words, _LINES.get(kind, ()))}
+    return (made(kind, name, definition, table=table if kind == "trigger" else ""),)
 
 
 class _Table:
