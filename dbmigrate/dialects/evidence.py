@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 from dbmigrate.scanner import Grammar, Statement, tokens
 
@@ -193,7 +193,7 @@ class Words:
         found = (text for kind, text in self.found[self.place :] if kind in ("word", "name", "number", "string"))
         return frozenset(word for text in found for word in _WORD.findall(text.lower())) - {*but}
 
-    def inside(self) -> Words:
+    def inside(self) -> Self:
         """Take what is in the parentheses that begin here, without them."""
         begin, depth = self.place + 1, 0
         while self:
@@ -201,22 +201,22 @@ class Words:
             self.place += 1
             if depth == 0:
                 break
-        return Words(self.grammar, self.found[begin : self.place - 1])
+        return type(self)(self.grammar, self.found[begin : self.place - 1])
 
-    def items(self) -> list[Words]:
+    def items(self) -> list[Self]:
         """Take all that is left, cut at its commas."""
-        found = list[Words]()
+        found = list[Self]()
         while self:
             found.append(self.to_comma())
         return found
 
-    def to_comma(self) -> Words:
+    def to_comma(self) -> Self:
         """Take everything up to the next comma that is in no parentheses, and the comma."""
         depth, begin = 0, self.place
         while self.place < len(self.found) and not (depth == 0 and self.peek() == ","):
             depth += (self.peek() == "(") - (self.peek() == ")")
             self.place += 1
-        part = Words(self.grammar, self.found[begin : self.place])
+        part = type(self)(self.grammar, self.found[begin : self.place])
         self.place += 1
         return part
 

@@ -21,10 +21,11 @@ from dbmigrate.dialects.evidence import Words
 from dbmigrate.dialects.sqlite_grammar import SQLITE
 from dbmigrate.scanner import tokens
 
-#: Tables that modules of SQLite keep for a virtual table of theirs (full text, R*Tree): its name and one of these.
+#: Tables that modules of SQLite keep for a virtual table of theirs: its name, and one of these.
 _SHADOWS = {
-    "_" + word
-    for word in "config content data docsize idx node parent rowid segdir segments stat".split()  # noqa: SIM905
+    "fts5": ("_data", "_idx", "_content", "_docsize", "_config"),
+    **dict.fromkeys(("fts3", "fts4"), ("_content", "_segments", "_segdir", "_docsize", "_stat")),
+    **dict.fromkeys(("rtree", "rtree_i32", "geopoly"), ("_node", "_parent", "_rowid")),
 }
 _RESERVED: frozenset[str] = frozenset(SQLiteIdentifierPreparer.reserved_words)
 _OPERATORS = {"<=", ">=", "==", "!=", "<>", "||", "<<", ">>", "->", "->>"}
@@ -40,10 +41,12 @@ _OF_COLUMNS = {*_OF_TABLES, "NOT", "NULL", "DEFAULT", "COLLATE", "REFERENCES", "
 
 def objects(connection: Connection) -> Iterator[Object]:
     """Give everything in the main database."""
-    sql = "SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE sql IS NOT NULL"
-    found: list[tuple[str, str, str, str]] = [tuple(row) for row in rows(connection, sql)]
-    virtual = {name for _, name, _, text in found if text.startswith("CREATE VIRTUAL TABLE ")}  # as SQLite writes it
-    shadows = {table + word for table in virtual for word in _SHADOWS}
+    names = ", ".join(f"CAST({name} AS BLOB)" for name in ("type", "name", "tbl_name", "sql"))
+    answer = rows(connection, f"SELECT {names} FROM main.sqlite_master WHERE sql IS NOT NULL")
+    # What is not UTF-8 is no reason not to look.
+    found = [[bytes(value).decode(errors="backslashreplace") for value in row] for row in answer]
+    virtual = {name: text for _, name, _, text in found if text.startswith("CREATE VIRTUAL TABLE ")}  # so it writes it
+    shadows = {name + word for name, text in virtual.items() for word in _SHADOWS.get(_module(text), ())}
     for kind, name, table, text in found:
         if not name.startswith("sqlite_") and name not in shadows and table not in shadows:
             yield from _objects("virtual table" if name in virtual and kind == "table" else kind, name, table, text)
@@ -62,6 +65,25 @@ def _objects(kind: str, name: str, table: str, text: str) -> tuple[Object, ...]:
         return (_index(name, table, words, unique=unique),)
     definition = {"definition": _text(words, _LINES.get(kind, ()))}
     return (made(kind, name, definition, table=table if kind == "trigger" else ""),)
+
+
+def _module(text: str) -> str:
+    words = read(text)
+    words.place = 3
+    words.names()
+    words.skip("USING")
+    return (words.name() or "").lower()
+
+
+class _Words(Words):
+    """SQLite takes a string for a name, where there can only be one."""
+
+    def name(self) -> str | None:
+        if self.place < len(self.found) and self.found[self.place][1][0] == "'":
+            self.place += 1
+            return _unquoted(self.found[self.place - 1][1])
+        # zero-argument super() does not know a dataclass with slots
+        return Words.name(self)
 
 
 class _Table:
@@ -91,11 +113,17 @@ class _Table:
     def _without_not_null(self, item: Object) -> Object:
         """Leave NOT NULL out where it says nothing: of what is the rowid, and of the key of a table without one."""
         keys = [part.get("columns") for part in self.found if part.kind == "primary key"]
-        key = [str(name).partition(" ")[0] for columns in keys if isinstance(columns, tuple) for name in columns]
+        key = [name for columns in keys if isinstance(columns, tuple) for name in columns]
         is_rowid = len(key) == 1 and item.get("type") == "INTEGER"
-        if item.kind != "column" or written(item.name) not in key or not (is_rowid or "WITHOUT ROWID" in self.options):
+        says_nothing = is_rowid or "WITHOUT ROWID" in self.options
+        if (
+            item.kind != "column"
+            or written(item.name) not in key
+            or item.get("not null on conflict")
+            or not says_nothing
+        ):
             return item
-        said = {name: value for name, value in item.properties if not name.startswith("not null")}
+        said = {name: value for name, value in item.properties if name != "not null"}
         return replace(item, properties=tuple(said.items()))
 
     def _part(self, kind: str, name: str | None, properties: Mapping[str, Property | None]) -> None:
@@ -243,7 +271,7 @@ def read(sql: str) -> Words:
         else:
             found.append((kind, text))
         end = place + len(text)
-    return Words(SQLITE, found)
+    return _Words(SQLITE, found)
 
 
 def _text(words: Words, lines: Collection[str] = ()) -> str:

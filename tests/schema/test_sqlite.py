@@ -89,6 +89,7 @@ def test_what_is_done_by_hand_is_named(name: str) -> None:
         ("CREATE TABLE a (x INT PRIMARY KEY)", "CREATE TABLE a (x INT, PRIMARY KEY (x))"),
         ("CREATE TABLE a (x INTEGER PRIMARY KEY)", "CREATE TABLE a (x INTEGER NOT NULL, PRIMARY KEY (x))"),
         ("CREATE TABLE a (x PRIMARY KEY) WITHOUT ROWID", "CREATE TABLE a (x NOT NULL PRIMARY KEY) WITHOUT ROWID"),
+        ("CREATE TABLE a (x INT, y REFERENCES a (x))", "CREATE TABLE 'a' ('x' INT, 'y' REFERENCES 'a' ('x'))"),
         ("CREATE TABLE a (x INT UNIQUE CHECK (x>1))", "CREATE TABLE a (x INT, CHECK(x > 1) UNIQUE (`x`))"),
         ("CREATE TABLE a (x INT REFERENCES a (x))", "CREATE TABLE a (x INT, FOREIGN KEY (x) REFERENCES a(x))"),
         ("CREATE TABLE a (x INT DEFAULT 1, y)", "CREATE TABLE a (y); ALTER TABLE a ADD COLUMN x INT DEFAULT (1)"),
@@ -155,6 +156,34 @@ def test_it_says_what_the_pragma_says(table: str, columns: list[tuple[str, str, 
 
     assert expected == found
     assert diff(taken, _of(script(taken))) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("CREATE TABLE a (x INTEGER PRIMARY KEY DESC)", "CREATE TABLE a (x INTEGER NOT NULL PRIMARY KEY DESC)"),
+        (
+            "CREATE TABLE a (x NOT NULL ON CONFLICT IGNORE PRIMARY KEY) WITHOUT ROWID",
+            "CREATE TABLE a (x PRIMARY KEY) WITHOUT ROWID",
+        ),
+        ("CREATE VIRTUAL TABLE a USING fts5(x); CREATE TABLE a_parent (x INT)", "CREATE VIRTUAL TABLE a USING fts5(x)"),
+        ("CREATE TABLE 'a' ('x' INT)", "CREATE TABLE 'a' ('x' INT); ALTER TABLE a ADD COLUMN y INT"),
+        ("CREATE VIEW v AS SELECT 'a b'", "CREATE VIEW v AS SELECT 'a  b'"),
+    ],
+)  # fmt: skip
+def test_what_looks_alike_is_not_the_same(one: str, other: str) -> None:
+    """What it says makes a difference to whoever uses it."""
+    assert diff(_of(one), _of(other)) != ()
+
+
+def test_what_is_no_text_is_read() -> None:
+    """A database holds any bytes."""
+    with closing(sqlite3.connect(":memory:")) as raw:
+        raw.executescript("CREATE TABLE a (x DEFAULT '@'); PRAGMA writable_schema = ON")
+        raw.execute("UPDATE sqlite_master SET sql = replace(sql, '@', CAST(x'ff' AS TEXT))")
+        engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+        with engine.connect() as connection:
+            assert "column x: default '\\xff'" in str(snapshot(connection))
 
 
 def test_what_is_left_out() -> None:
