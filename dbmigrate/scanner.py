@@ -9,7 +9,7 @@ one statement (routines, triggers) a `Body` follows the keywords; the families w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
@@ -281,6 +281,20 @@ def statements(  # noqa: C901, PLR0912, PLR0915
             yield Statement(text[start:stop], ordinal, start, line, column, tuple(head))
         start, body = -1, None
         head.clear()
+
+
+def blanked(text: str, grammar: Grammar, is_unwanted: Callable[[Sequence[str]], bool]) -> str:
+    """Return a script in which some statements do nothing; what follows them stays in its line.
+
+    `is_unwanted` is given the words of a statement in upper case, without names in quotes.
+    """
+    pieces, end = list[str](), 0
+    for statement in statements(text, grammar):
+        words = [piece.upper() for kind, piece, _ in tokens(statement.text, grammar) if kind in _TELLING]
+        if is_unwanted(words):
+            pieces += [text[end : statement.offset], "SELECT 1", "\n" * statement.text.count("\n")]
+            end = statement.offset + len(statement.text)
+    return "".join([*pieces, text[end:]])
 
 
 class Body:

@@ -13,12 +13,13 @@ import secrets
 import tempfile
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import MetaData
 from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from dbmigrate import database
@@ -26,12 +27,15 @@ from dbmigrate.arguments import read_database
 from dbmigrate.catalogue import Change, Snapshot, diff, sorted_snapshot
 from dbmigrate.connect import engine_of, unreachable
 from dbmigrate.dialects import Dialect, dialect_for
+from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, HistoryError, MigrationError, MigrationInProgress
 from dbmigrate.ledger import TableLedger
 from dbmigrate.migrator import Migrator
-from dbmigrate.model import Ahead, Edited, Migration, Missing, Report, Status, Unfinished
+from dbmigrate.model import Ahead, Body, Edited, Migration, Missing, Report, Status, TextBody, Unfinished
 from dbmigrate.python import PythonBody
-from dbmigrate.schema import snapshot
+from dbmigrate.scanner import ScriptError, statements
+from dbmigrate.schema import script, snapshot
+from dbmigrate.script import checksum_of
 from dbmigrate.source import MemorySource, sound
 
 Prepare = Callable[[Connection], object]
@@ -43,7 +47,7 @@ _OF_MODELS = {
     *("table", "column", "primary key", "unique", "foreign key", "check", "exclusion", "index"),
     *("enum", "domain", "sequence"),
 }
-_HERE = "This happened in a shadow database, which is dropped again; the database itself was only read"
+_HERE = "This happened in a shadow database, which is dropped again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,14 @@ def drift(
     """Return what in the database is not as its migrations make it: from what they make (before) to what is (after).
 
     The migrations that the ledger says are applied are replayed, in the order in which they were, in a shadow database;
-    pending ones are not. Scripts in Python are called there as well. Only read is the database itself; no lock is
-    taken. What a snapshot does not see (the order of columns, what is in the tables) is no drift.
+    pending ones are not. The database itself is only read, and no lock is taken: of scripts in SQL is left out what
+    belongs to the whole server (roles, users, databases, tablespaces, settings, rights on these), and the name of the
+    database (MariaDB) is that of the shadow; ATTACH is refused. What functions in Python do, and SQL that is put
+    together in a routine, is not known before: they are called as they are. What a snapshot does not see (the order of
+    columns, what is in the tables) is no drift, nor is when an event begins or ends.
+
+    A shadow is connected to by URL, without the `connect_args`, the `creator` and the hooks of an Engine: what these
+    set must be in the URL, in settings of the database, or come from `prepare`.
 
     Args:
         migrator: What is compared.
@@ -126,8 +136,8 @@ def drift(
         live = stack.enter_context(_connected(migrator))
         applied, found = _look(migrator, live, exclude)
         shadow = stack.enter_context(_shadow(migrator, shadow_url, prepare, applied, live))
-        expected = _replayed(migrator, shadow, applied, exclude)
-        return diff(expected, found)
+        expected, lasting = _replayed(migrator, shadow, applied, exclude), migrator.dialect.own.lasting
+        return diff(*(sorted_snapshot(taken.dialect, map(lasting, taken)) for taken in (expected, found)))
 
 
 def replay(
@@ -187,17 +197,31 @@ def compare_models(
             engine_of(shadow) as engine,
             _of(engine) as connection,
         ):
-            for schema in sorted({table.schema for table in metadata.tables.values() if table.schema}):
-                connection.execute(CreateSchema(schema, if_not_exists=True))
-            metadata.create_all(connection)
-            connection.commit()
+            _create_models(migrator, connection, metadata, made_by_migrations)
             made_by_models = snapshot(connection, ledger=_ledger(migrator).table, exclude=exclude)
     dialect = migrator.dialect.own
     return diff(_restricted(made_by_migrations, dialect), _restricted(made_by_models, dialect))
 
 
+def _create_models(migrator: Migrator, connection: Connection, metadata: MetaData, migrated: Snapshot) -> None:
+    """Create models in an empty database, with the extensions and schemas that migrations make for them."""
+    schemas, dialect = {table.schema for table in metadata.tables.values() if table.schema}, migrator.dialect.own
+    if dialect.has_schemas:
+        ready = [item for item in migrated if item.kind in ("schema", "extension")]
+        for statement in statements(script(sorted_snapshot(migrated.dialect, ready)), dialect.grammar):
+            send(connection, statement.text)
+        for schema in sorted(schemas):
+            connection.execute(CreateSchema(schema, if_not_exists=True))
+    elif others := sorted(schemas - {_url(migrator).database, "main"}):
+        raise ConfigurationError(f"the models are in other databases, too: {', '.join(others)}. Nothing was compared")
+    else:  # the name of the database itself, which the shadow does not have
+        connection = connection.execution_options(schema_translate_map=dict.fromkeys(schemas))
+    metadata.create_all(connection)
+    connection.commit()
+
+
 def _restricted(taken: Snapshot, dialect: Dialect) -> Snapshot:
-    return sorted_snapshot(taken.dialect, [dialect.as_meant(item) for item in taken if item.kind in _OF_MODELS])
+    return sorted_snapshot(taken.dialect, dialect.as_meant(item for item in taken if item.kind in _OF_MODELS))
 
 
 def _ledger(migrator: Migrator) -> TableLedger:
@@ -291,13 +315,31 @@ def _shadow(
         try:
             with engine_of(url) as engine, _of(engine) as connection:
                 if live is not None:
-                    migrator.dialect.own.imitate(live, connection, _scripts(migrations))
+                    _imitate(migrator, live, connection, migrations)
                 if prepare is not None:
                     prepare(connection)
                 connection.commit()
             yield url
-        finally:
-            database.drop(url)
+            with engine_of(url) as engine, _of(engine) as connection:
+                migrator.dialect.own.leave(connection)
+        except BaseException as error:
+            try:
+                database.drop(url, force=True)
+            except MigrationError as trouble:
+                error.add_note(f"the shadow database is left: {trouble}")
+            raise
+        database.drop(url, force=True)
+
+
+def _imitate(migrator: Migrator, live: Connection, shadow: Connection, migrations: Sequence[Migration]) -> None:
+    try:
+        migrator.dialect.own.imitate(live, shadow, _scripts(migrations))
+    except DBAPIError as error:
+        reason = migrator.dialect.message(error)
+        raise ConfigurationError(f"the shadow database cannot be made like the database: {reason}") from error
+    finally:
+        if live is not migrator.database:
+            live.rollback()  # a transaction would stay open for as long as the replay takes
 
 
 def _replayed(migrator: Migrator, shadow: URL, migrations: Sequence[Migration], exclude: Collection[str]) -> Snapshot:
@@ -307,9 +349,10 @@ def _replayed(migrator: Migrator, shadow: URL, migrations: Sequence[Migration], 
 
 
 def _shadowing(migrator: Migrator, shadow: URL, migrations: Sequence[Migration], call: str, **arguments: int) -> None:
+    live = _url(migrator).database or ""
     twin = Migrator(
         shadow,
-        MemorySource(migrations),
+        MemorySource([_for_shadow(migration, migrator.dialect.own, live) for migration in migrations]),
         ledger=_ledger(migrator),
         lock_timeout=None,
         statement_timeout=migrator.statement_timeout,
@@ -321,6 +364,28 @@ def _shadowing(migrator: Migrator, shadow: URL, migrations: Sequence[Migration],
     except MigrationError as error:
         error.add_note(_HERE)
         raise
+
+
+def _for_shadow(migration: Migration, dialect: Dialect, live: str) -> Migration:
+    """Return a migration that does nothing outside of the shadow database, as far as its text tells."""
+    return replace(
+        migration,
+        up=_body_for_shadow(migration.up, dialect, live),
+        down=None if migration.down is None else _body_for_shadow(migration.down, dialect, live),
+    )
+
+
+def _body_for_shadow(body: Body, dialect: Dialect, live: str) -> Body:
+    if isinstance(body, PythonBody):
+        return body
+    text = body.read()
+    try:
+        other = dialect.for_shadow(text, live)
+    except ScriptError:
+        return body  # what is wrong with it is said when it is to run
+    except ValueError as error:
+        raise ConfigurationError(f"{body.origin} cannot be replayed: {error}") from error
+    return body if other == text else TextBody(body.origin, checksum_of(other), other, body.transaction)
 
 
 def _snapshot(migrator: Migrator, shadow: URL, exclude: Collection[str]) -> Snapshot:

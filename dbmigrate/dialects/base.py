@@ -86,6 +86,8 @@ class Dialect:
 
     #: What the databases are called whose catalogues can be compared.
     family = ""
+    #: There are schemas in a database.
+    has_schemas = False
     #: A database is a file of its own.
     is_file = False
     grammar: Grammar = Grammar(strings=(STANDARD,), names=(DOUBLE,))
@@ -134,9 +136,23 @@ class Dialect:
         """Give everything in the database that migrations can create, as its catalogue has it (see schema/)."""
         raise ConfigurationError("dbmigrate cannot read the catalogue of this database: its dialect does not say how")
 
-    def as_meant(self, item: Object) -> Object:
-        """Return an object with its type in one spelling, where the catalogue has it as it was written."""
+    def as_meant(self, objects: Iterable[Object]) -> Iterable[Object]:
+        """Return objects in one spelling of types and defaults, where the catalogue has them as they were written."""
+        return objects
+
+    def lasting(self, item: Object) -> Object:
+        """Return an object without what depends on when it was made."""
         return item
+
+    def for_shadow(self, text: str, live: str) -> str:  # noqa: ARG002
+        """Return a script that does in a shadow database what it does in the database `live`, and nothing outside.
+
+        Lines stay where they are. Raises ValueError if that cannot be.
+        """
+        return text
+
+    def leave(self, new: Connection) -> None:
+        """Take away what a shadow database would leave behind on its server."""
 
     def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:
         """Make a new database like another in what no migration makes: its defaults, and what `scripts` expect."""

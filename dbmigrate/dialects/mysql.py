@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError
 
+from dbmigrate.catalogue import Object, made
 from dbmigrate.dialects.base import Dialect, rows, scalar, send, send_unless
 from dbmigrate.dialects.client import MariaDB
 from dbmigrate.dialects.mysql_effects import KINDS, effect, parts
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.errors import ConfigurationError
-from dbmigrate.scanner import tokens
+from dbmigrate.scanner import blanked, tokens
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import URL, Connection
 
-    from dbmigrate.catalogue import Object
     from dbmigrate.dialects.evidence import Effect, Seen
     from dbmigrate.scanner import Statement
 
@@ -95,6 +95,9 @@ _METADATA_LOCKS = _WHO.format(
 )
 
 
+_ALTER_DATABASE = re.compile(r"\bALTER\s+(?:DATABASE|SCHEMA)\b", re.IGNORECASE)
+
+
 class MySQL(Dialect):
     """MariaDB and MySQL over direct connections, on a single server."""
 
@@ -115,13 +118,60 @@ class MySQL(Dialect):
 
         return objects(connection)
 
-    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:  # noqa: ARG002
+    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:
         """Give it the default character set and collation, which tables have that say nothing of it."""
+        if any(_ALTER_DATABASE.search(text) for text in scripts):
+            return  # it had others before
         charset, collation = rows(live, "SELECT @@character_set_database, @@collation_database")[0]
-        send(
+        name = self.quoted(new.engine.url.database or "")
+        send(new, f"ALTER DATABASE {name} CHARACTER SET {charset} COLLATE {collation}")
+
+    def for_shadow(self, text: str, live: str) -> str:
+        """Leave out what belongs to the whole server (users, databases, USE, its settings), and the name of `live`."""
+        kept = list[str]()
+        found = list(tokens(blanked(text, self.grammar, _is_of_the_server), self.grammar))
+        seen, skip = list[str](), 0
+        for number, (kind, piece, _) in enumerate(found):
+            after = [*(piece for kind, piece, _ in found[number + 1 :] if kind not in ("space", "comment")), "", ""][:2]
+            is_live = kind in ("word", "name") and piece.strip("`").casefold() == live.casefold()
+            if skip and kind not in ("space", "comment"):
+                skip -= 1
+                kept.append(" " * len(piece))
+            elif is_live and after[0] == "." and seen[-1:] != ["."]:
+                skip = 1
+                kept.append(" " * len(piece))
+            elif is_live and seen[-2:] in (["ALTER", "DATABASE"], ["ALTER", "SCHEMA"]):
+                kept.append(" " * len(piece))
+            else:
+                kept.append(piece)
+            if kind not in ("space", "comment"):
+                seen.append(piece.upper())
+        return "".join(kept)
+
+    def leave(self, new: Connection) -> None:
+        """Revoke rights on its tables, which outlive them."""
+        for grantee, table in rows(
             new,
-            f"ALTER DATABASE {self.quoted(new.engine.url.database or '')} CHARACTER SET {charset} COLLATE {collation}",
-        )
+            "SELECT GRANTEE, TABLE_NAME FROM information_schema.table_privileges WHERE TABLE_SCHEMA = DATABASE() UNION "
+            "SELECT GRANTEE, TABLE_NAME FROM information_schema.column_privileges WHERE TABLE_SCHEMA = DATABASE()",
+        ):
+            send(new, f"REVOKE ALL PRIVILEGES ON {self.quoted(table)} FROM {grantee}")
+
+    def as_meant(self, objects: Iterable[Object]) -> Iterable[Object]:
+        """Have the check of a column as one of its table."""
+        for item in objects:
+            said = dict(item.properties)
+            check = said.pop("check", None) if item.kind == "column" else None
+            if check is not None:
+                yield made("check", str(check), {"expression": check}, table=item.table)
+            yield replace(item, properties=tuple(said.items()))
+
+    def lasting(self, item: Object) -> Object:
+        """Leave out when an event begins and ends, which may be relative to when it was made."""
+        if item.kind != "event":
+            return item
+        said = {name: value for name, value in item.properties if name not in ("at", "starts", "ends")}
+        return replace(item, properties=tuple(said.items()))
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words, and by whether it asks for ROW_COUNT and keeps the answer."""
@@ -395,6 +445,21 @@ def _setting(statement: Statement) -> Traits:
     if statement.head[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",)):
         return _OTHERS if statement.head[1] != "ROLE" else _SET
     return _LOST if "SELECT" in upper else _SET
+
+
+def _is_of_the_server(words: Sequence[str]) -> bool:
+    first, second = [*words, "", ""][:2]
+    if first in ("CREATE", "ALTER", "DROP", "RENAME"):
+        if second in ("DATABASE", "SCHEMA"):
+            return first != "ALTER"
+        return bool(
+            {"USER", "ROLE", "SERVER", "TABLESPACE", "LOGFILE"} & {second, *(words[3:5] if "OR" in words else ())}
+        )
+    if first == "SET":
+        return bool({"GLOBAL", "PERSIST", "PASSWORD", "ROLE"} & {*words[1:4]})
+    if first in ("GRANT", "REVOKE"):
+        return "ON" not in words or words[words.index("ON") + 1 :][:1] in ([], ["*"]) or "PROXY" in words[:2]
+    return first in ("USE", "INSTALL", "UNINSTALL", "FLUSH", "PURGE", "CHANGE", "KILL", "SHUTDOWN")
 
 
 def _server_start(connection: Connection) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -19,6 +20,7 @@ from dbmigrate.dialects.client import Psql
 from dbmigrate.dialects.postgresql_effects import INVALID, effect
 from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
 from dbmigrate.errors import ConfigurationError
+from dbmigrate.scanner import blanked
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
@@ -114,6 +116,10 @@ AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = curren
 _EXTENSIONS = """
 SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
 WHERE e.extname <> 'plpgsql' ORDER BY e.oid"""
+_NUMBER = re.compile(
+    r"'(-?\d+(?:\.\d+)?)'::(?:numeric|bigint|smallint|integer|double precision|real)(?:\(\d+(?:,\d+)?\))?"
+)
+_SCHEMA = re.compile(r'\bcreate\s+schema\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)')
 _EXTENSION = re.compile(r'\bcreate\s+extension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)')
 #: Milliseconds: the longest lock_timeout there is, by which it is known again.
 _UNLIMITED = 2**31 - 1
@@ -123,6 +129,7 @@ class PostgreSQL(Dialect):
     """PostgreSQL over direct connections."""
 
     family = "postgresql"
+    has_schemas = True
     grammar = POSTGRESQL
     limits = frozenset({"lock_timeout", "statement_timeout"})
     client = Psql()
@@ -139,13 +146,27 @@ class PostgreSQL(Dialect):
         for role, setting, value in rows(live, _DATABASE_SETTINGS):
             send(new, f"SELECT pg_catalog.set_config({_literal(setting)}, {_literal(value)}, false)")
             send(new, f"ALTER {f'ROLE {role} IN DATABASE' if role else 'DATABASE'} {name} SET {setting} FROM CURRENT")
-        created = {made for text in scripts for made in _EXTENSION.findall(text.lower())}
+        said = " ".join(text.lower() for text in scripts)
+        created, schemas = {*_EXTENSION.findall(said)}, {*_SCHEMA.findall(said)}
         for extension, schema in rows(live, _EXTENSIONS):
-            if extension.lower() not in created:
+            if extension.lower() in created or schema.lower() in schemas:
+                continue  # or a script would find there what it is to create
+            if not schema.startswith("pg_"):
                 send(new, f"CREATE SCHEMA IF NOT EXISTS {self.quoted(schema)}")
-                send(
-                    new, f"CREATE EXTENSION IF NOT EXISTS {self.quoted(extension)} SCHEMA {self.quoted(schema)} CASCADE"
-                )
+            send(new, f"CREATE EXTENSION IF NOT EXISTS {self.quoted(extension)} SCHEMA {self.quoted(schema)} CASCADE")
+
+    def for_shadow(self, text: str, live: str) -> str:  # noqa: ARG002
+        """Leave out what belongs to the whole server: roles, databases, tablespaces, its settings, rights on them."""
+        return blanked(text, self.grammar, _is_of_the_server)
+
+    def as_meant(self, objects: Iterable[Object]) -> Iterable[Object]:
+        """Write numbers without quotes and casts, and the time of the transaction in one way."""
+        for item in objects:
+            default = str(item.get("default") or "")
+            number = _NUMBER.fullmatch(default)
+            meant = number[1] if number else "now()" if default == "CURRENT_TIMESTAMP" else default
+            properties = dict(item.properties) | ({"default": meant} if default else {})
+            yield replace(item, properties=tuple(properties.items()))
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""
@@ -462,6 +483,18 @@ class PostgreSQL(Dialect):
         """Take the server's position: characters from 1 in the statement as it was sent."""
         found = _field(error, "statement_position")
         return int(found) - 1 if found else None
+
+
+def _is_of_the_server(words: Sequence[str]) -> bool:
+    first, second, third = [*words, "", "", ""][:3]
+    if first in ("CREATE", "ALTER", "DROP"):
+        belongs = ("ROLE", "USER", "GROUP", "TABLESPACE", "DATABASE", "SUBSCRIPTION", "SYSTEM", "OWNED")
+        return second in belongs and third != "MAPPING"
+    if first in ("GRANT", "REVOKE"):
+        return "ON" not in words or words[words.index("ON") + 1 :][:1] in (["DATABASE"], ["TABLESPACE"], ["PARAMETER"])
+    return (first, second) == ("REASSIGN", "OWNED") or (
+        first in ("COMMENT", "SECURITY") and bool({"DATABASE", "ROLE", "TABLESPACE"} & {*words[1:5]})
+    )
 
 
 def _literal(text: str) -> str:

@@ -9,6 +9,7 @@ before DML, and DDL would commit by itself.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
@@ -16,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sqlalchemy.exc import IntegrityError
@@ -26,6 +27,7 @@ from dbmigrate.dialects.client import Sqlite3
 from dbmigrate.dialects.evidence import REPEATABLE, Effect
 from dbmigrate.dialects.sqlite_grammar import SQLITE
 from dbmigrate.errors import ConfigurationError, MigrationError
+from dbmigrate.scanner import statements
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
@@ -60,6 +62,22 @@ _RESTORED = (
 )
 
 
+#: Types that SQLAlchemy has two names for, each with another one of the same affinity.
+_SAME = {
+    "DECIMAL": "NUMERIC",
+    "REAL": "FLOAT",
+    "DOUBLE": "FLOAT",
+    "DOUBLE PRECISION": "FLOAT",
+    "NVARCHAR": "VARCHAR",
+    "NCHAR": "CHAR",
+    "TIMESTAMP": "DATETIME",
+    "INT": "INTEGER",
+    "BOOL": "BOOLEAN",
+}
+#: Defaults that have several names.
+_WORDS = {"TRUE": "1", "FALSE": "0", **{name: name for name in ("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME")}}
+
+
 class SQLite(Dialect):
     """SQLite. Without a server there is nobody to ask who holds the lock."""
 
@@ -80,17 +98,31 @@ class SQLite(Dialect):
 
         return objects(connection)
 
-    def as_meant(self, item: Object) -> Object:
-        """Return INTEGER for INT, and the like: the first name that SQLAlchemy knows the same type by."""
-        from sqlalchemy.dialects.sqlite import base  # noqa: PLC0415 - only where models are compared
+    def as_meant(self, objects: Iterable[Object]) -> Iterable[Object]:
+        """Write types, defaults, checks and references in one way of those that mean the same."""
+        found = list(objects)
+        keys = {item.table: item.get("columns") for item in found if item.kind == "primary key"}
+        for item in found:
+            said = dict(item.properties)
+            if item.kind == "column":
+                said |= {"type": _meant(str(said.get("type", "")))}
+                default = str(said.pop("default", "NULL"))
+                if default.upper() != "NULL":
+                    number = default.strip("'") if not _is_text(str(said["type"])) else default
+                    said["default"] = _WORDS.get(default.upper(), number if _is_number(number) else default)
+            elif item.kind == "check":
+                said["expression"] = str(said["expression"]).lower()
+                yield replace(item, name=item.name.lower(), properties=tuple(said.items()))
+                continue
+            elif item.kind == "foreign key" and keys.get(str(said["references"])) == said.get("referenced columns"):
+                del said["referenced columns"]
+            yield replace(item, properties=tuple(said.items()))
 
-        types = cast("dict[str, type[object]]", vars(base)["ischema_names"])
-        name, bracket, size = str(item.get("type") or "").partition("(")
-        if item.kind != "column" or name not in types:
-            return item
-        known = str(vars(types[name])["__visit_name__"]).upper()
-        properties = dict(item.properties) | {"type": f"{known}{bracket}{size}"}
-        return replace(item, properties=tuple(properties.items()))
+    def for_shadow(self, text: str, live: str) -> str:  # noqa: ARG002
+        """Refuse what reaches another file."""
+        if any(statement.head[:1] == ("ATTACH",) for statement in statements(text, self.grammar)):
+            raise ValueError("ATTACH reaches a file that is not the shadow database")
+        return text
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""
@@ -368,6 +400,19 @@ def _raw(connection: Connection) -> Any:  # noqa: ANN401 - sqlite3.Connection or
 
 def _is_busy(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (_BUSY, _LOCKED)
+
+
+def _meant(declared: str) -> str:
+    name, bracket, size = declared.partition("(")
+    return f"{_SAME.get(name, name)}{bracket}{size}"
+
+
+def _is_text(declared: str) -> bool:
+    return any(word in declared for word in ("CHAR", "CLOB", "TEXT", "BLOB")) or not declared
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?\d+(?:\.\d+)?", text) is not None
 
 
 @contextmanager

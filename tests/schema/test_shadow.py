@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -335,3 +337,153 @@ def test_models_with_types_and_schemas(postgresql: Database) -> None:
     found = compare_models(_migrator(postgresql, [sql_migration("1", "orders", script)]), metadata)
 
     assert _said(found) in ([], ["column shop.orders.at:\n    default: CURRENT_TIMESTAMP -> now()"])
+
+
+def test_models_that_mean_the_same(database: Database) -> None:
+    """Numbers as defaults, the time, checks behind a column, references without a column, JSON."""
+    metadata = sa.MetaData()
+    sa.Table("p", metadata, sa.Column("id", sa.Integer, primary_key=True, autoincrement=False))
+    sa.Table(
+        "t",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("n", sa.Integer, server_default="0"),
+        sa.CheckConstraint("n > 0", name="positive"),
+        sa.Column("b", sa.BigInteger, server_default="5"),
+        sa.Column("d", sa.Numeric(10, 2), server_default="1.5", nullable=False),
+        sa.Column("at", sa.DateTime, server_default=sa.func.now()),
+        sa.Column("parent", sa.Integer, sa.ForeignKey("p.id", name="parent")),
+        sa.Column("doc", sa.JSON),
+    )
+    date = {"postgresql": "timestamp", "mariadb": "DATETIME", "sqlite": "timestamp"}[database.kind]
+    where = "(id)" if database.kind == "mariadb" else ""
+    null = "DEFAULT NULL" if database.kind == "sqlite" else ""
+    text = f"""CREATE TABLE p (id INTEGER NOT NULL PRIMARY KEY);
+        CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, n INT DEFAULT 0 CONSTRAINT positive CHECK (n > 0),
+        b BIGINT DEFAULT 5, d DECIMAL(10,2) NOT NULL DEFAULT 1.5, at {date} DEFAULT CURRENT_TIMESTAMP,
+        parent INT {null}, doc JSON, CONSTRAINT parent FOREIGN KEY (parent) REFERENCES p {where})"""
+    if database.kind == "mariadb":
+        text = text.replace("CONSTRAINT positive CHECK (n > 0)", "").replace(
+            "doc JSON,", "doc JSON, CONSTRAINT positive CHECK (n > 0),"
+        )
+    assert _said(compare_models(_migrator(database, [sql_migration("1", "t", text)]), metadata)) == []
+
+
+def test_models_of_an_extension(postgresql: Database) -> None:
+    """What a migration creates for them is there for the models, too."""
+    if not postgresql.query("SELECT 1 FROM pg_available_extensions WHERE name = 'citext'"):
+        pytest.skip("contrib is not installed")
+    from sqlalchemy.dialects.postgresql import CITEXT
+
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("x", CITEXT))
+    script = "CREATE EXTENSION citext; CREATE TABLE t (x citext)"
+    assert _said(compare_models(_migrator(postgresql, [sql_migration("1", "t", script)]), metadata)) == []
+
+
+# -- what a shadow database must not do
+
+
+def test_the_name_of_the_database_means_the_shadow(mariadb: Database) -> None:
+    """A script may name its database, and USE it: in the shadow it must not reach the database itself."""
+    name = mariadb.name
+    migrations = [
+        sql_migration("1", "t", f"USE {name}; CREATE TABLE `{name}`.t (id INT)", f"DROP TABLE {name} . t"),
+        sql_migration("2", "rows", f"INSERT INTO {name}.t VALUES (1)", f"DELETE FROM {name}.t WHERE {name}.t.id = 1"),
+        sql_migration("3", "q", f"CREATE TABLE IF NOT EXISTS {name}.q (a INT)", f"DROP TABLE IF EXISTS {name}.q"),
+        sql_migration("4", "charset", f"ALTER DATABASE {name} CHARACTER SET utf8mb4", "SELECT 1"),
+    ]
+    migrator = _migrator(mariadb, migrations)
+    migrator.upgrade()
+    mariadb.execute("INSERT INTO q VALUES (7)")
+
+    assert _said(drift(migrator)) == []
+    assert [done.error for done in replay(migrator)] == [None] * 4
+    assert (mariadb.query("SELECT id FROM t"), mariadb.query("SELECT a FROM q")) == ([(1,)], [(7,)])
+
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("id", sa.Integer), schema=name)
+    assert [change.object.name for change in compare_models(migrator, metadata)] == ["q"]
+    sa.Table("other", metadata, sa.Column("id", sa.Integer), schema="elsewhere")
+    with pytest.raises(ConfigurationError, match="in other databases, too: elsewhere"):
+        compare_models(migrator, metadata)
+    assert mariadb.query("SHOW DATABASES LIKE 'elsewhere'") == []
+
+
+def test_what_belongs_to_the_server_is_left_alone(database: Database) -> None:
+    """Users and roles are there already, and are not dropped; rights on the shadow go with it."""
+    role = f"{Path(database.name).stem}_someone"
+    create, drop = {
+        "postgresql": (f"CREATE ROLE {role}", f"DROP ROLE {role}"),
+        "mariadb": (f"CREATE USER {role}", f"DROP USER {role}"),
+        "sqlite": ("SELECT 1", "SELECT 1"),
+    }[database.kind]
+    grants = f"GRANT SELECT ON users TO {role}" if database.server else "SELECT 1"
+    more = f"GRANT UPDATE (email) ON users TO {role}" if database.server else "SELECT 1"
+    migrations = [
+        USERS,
+        sql_migration("2", "role", f"\n{create};\n{grants};\n{more}", f"REVOKE ALL ON users FROM {role}; {drop}"),
+    ]
+    if not database.server:
+        migrations = [USERS]
+    migrator = _migrator(database, migrations)
+    migrator.upgrade()
+    try:
+        assert _said(drift(migrator)) == []
+        assert [done.error for done in replay(migrator)] == [None] * len(migrations)
+        if database.kind == "mariadb":
+            for table in ("tables_priv", "columns_priv"):
+                assert database.query(f"SELECT count(*) FROM mysql.{table} WHERE Db LIKE '%shadow%'") == [(0,)]
+    finally:
+        if database.kind == "postgresql":
+            database.execute(f"DROP OWNED BY {role}")
+        if database.server:
+            database.execute(drop)
+
+
+def test_a_file_that_is_attached_is_refused(sqlite: Database, tmp_path: Any) -> None:
+    """It would be written."""
+    script = f"-- no-transaction\nATTACH '{tmp_path}/other.db' AS other;"
+    migrator = _migrator(sqlite, [sql_migration("1", "a", script)])
+    with pytest.raises(ConfigurationError, match=r"1_a\.up cannot be replayed: ATTACH reaches a file"):
+        replay(migrator)
+
+
+def test_a_session_that_is_left_open_is_ended(postgresql: Database) -> None:
+    """By a function, or by who prepares the shadow: it is dropped all the same, and the error is the first one."""
+    engines = list[sa.Engine]()
+
+    def leave(connection: sa.Connection) -> None:
+        engines.append(sa.create_engine(connection.engine.url))
+        engines[-1].connect()
+
+    def fail(connection: sa.Connection) -> None:
+        leave(connection)
+        raise RuntimeError("mine")
+
+    assert len(replay(_migrator(postgresql, [USERS]), prepare=leave)) == 1
+    with pytest.raises(RuntimeError, match="mine"):
+        replay(_migrator(postgresql, [USERS]), prepare=fail)
+    for engine in engines:
+        engine.dispose()
+
+
+def test_the_database_is_not_kept_in_a_transaction(postgresql: Database) -> None:
+    """However long the replay takes."""
+    postgresql.execute(f'ALTER DATABASE "{postgresql.name}" SET idle_in_transaction_session_timeout = 300')
+    try:
+        migrator = _migrator(postgresql, [sql_migration("1", "slow", "SELECT pg_sleep(0.7)")])
+        migrator.upgrade()
+        assert drift(migrator) == ()
+        assert len(replay(migrator)) == 1
+    finally:
+        postgresql.execute(f'ALTER DATABASE "{postgresql.name}" RESET idle_in_transaction_session_timeout')
+
+
+def test_when_an_event_was_made_is_no_drift(mariadb: Database) -> None:
+    """It may begin an hour later than that."""
+    script = "CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS CURRENT_TIMESTAMP + INTERVAL 1 HOUR DO SELECT 1"
+    migrator = _migrator(mariadb, [sql_migration("1", "e", script)])
+    migrator.upgrade()
+    threading.Event().wait(1.1)
+    assert _said(drift(migrator)) == []

@@ -181,6 +181,7 @@ def test_what_is_no_text_is_read() -> None:
     with closing(sqlite3.connect(":memory:")) as raw:
         raw.executescript("CREATE TABLE a (x DEFAULT '@'); PRAGMA writable_schema = ON")
         raw.execute("UPDATE sqlite_master SET sql = replace(sql, '@', CAST(x'ff' AS TEXT))")
+        raw.commit()
         engine = create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
         with engine.connect() as connection:
             assert "column x: default '\\xff'" in str(snapshot(connection))
