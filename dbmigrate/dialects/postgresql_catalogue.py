@@ -11,17 +11,20 @@ languages, and what belongs to the whole server (roles, tablespaces, settings of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from sqlalchemy.engine import Connection
 
 from dbmigrate.catalogue import Object, made
 from dbmigrate.dialects.base import rows, scalar, send
+from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
 from dbmigrate.dialects.postgresql_queries import COMMENTS, DEPENDENCIES, queries
+from dbmigrate.scanner import ScriptError, Token, tokens
 
 #: A catalogue, and an oid in it.
 _Node = tuple[str, int]
@@ -44,6 +47,15 @@ _SET = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, v
 _TRANSACTION = (
     "SELECT virtualtransaction FROM pg_catalog.pg_locks WHERE locktype = 'virtualxid' AND pid = pg_backend_pid()"
 )
+#: The properties that are expressions, or have some in them.
+_EXPRESSIONS = {"definition", "default", "generated", "using", "with check", "partition by", "bound", "tables"}
+#: What stands behind the parentheses around an array that is cast: the server quotes all that is not plain.
+_NAME = r'(?:[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")'
+_TYPE = rf"::((?:{_NAME}\.)?{_NAME}(?: [a-z]+)*(?:\([0-9,]+\))?(?: [a-z]+)*)"
+_CAST = re.compile(rf"{_TYPE}\[\]")
+#: What is certainly no array itself.
+_SCALAR = re.compile(rf"{_TYPE}\Z|\A(?:[0-9.]+|true|false)\Z")
+_LITERAL = re.compile(rf"'(?:[^']|'')*'(?:{_TYPE})+|[0-9.]+")
 
 
 def objects(connection: Connection) -> Iterator[Object]:
@@ -91,12 +103,95 @@ def _read(connection: Connection, sql: str) -> Iterator[_Row]:
     names = list(answer.keys())[6:]
     for row in answer:
         catalogue, oid, kind, schema, table, name, *values = tuple(row)
-        said = {key: _plain(value) for key, value in zip(names, values, strict=True)}
+        said = {key: _plain(value, key in _EXPRESSIONS) for key, value in zip(names, values, strict=True)}
         yield _Row((catalogue, oid), kind, schema, table, name, said)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - the driver's
-    return tuple(cast("list[str]", value)) if isinstance(value, list) else value
+def _plain(value: Any, is_expression: bool) -> Any:  # noqa: ANN401, FBT001 - the driver's
+    if isinstance(value, list):
+        texts = cast("list[str]", value)
+        return tuple(settled(text) for text in texts) if is_expression else tuple(texts)
+    return settled(value) if is_expression and isinstance(value, str) else value
+
+
+@dataclass(slots=True)
+class _Bracket:
+    """What is between two brackets, by the numbers of the tokens."""
+
+    start: int
+    is_array: bool = False
+    #: Where the element being read begins, and the first and last token of those before it.
+    first: int = 0
+    elements: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    #: The arrays in it, by where they begin.
+    arrays: dict[int, _Bracket] = field(default_factory=dict[int, "_Bracket"])
+    stop: int = 0
+
+
+def settled(text: str) -> str:
+    """Return an expression as the server writes it once it has read its own words: it casts the elements of an array.
+
+    Before that it writes `(ARRAY['a'::varchar])::text[]` where a list of `IN` has another type than what is compared;
+    a dump that is restored, and a script, make `ARRAY[('a'::varchar)::text]` of it. An array of columns and calls alone
+    stays: they could be arrays, and would be cast otherwise.
+    """
+    if "ARRAY[" not in text or ("])::" not in text and "]::" not in text):
+        return text
+    try:
+        return _settled(text, list(tokens(text, POSTGRESQL)))
+    except ScriptError:  # no SQL that can be cut, so it is left as it is
+        return text
+
+
+def _settled(text: str, found: list[Token]) -> str:
+    pieces = [piece for _, piece, _ in found]
+    stack, skipped = [_Bracket(-1)], 0
+    for number, (kind, piece, place) in enumerate(found):
+        if place < skipped:
+            pieces[number] = ""
+        elif kind == "operator" and piece in "([":
+            is_array = piece == "[" and number > 0 and found[number - 1][:2] == ("word", "ARRAY")
+            stack.append(_Bracket(number, is_array, number + 1))
+        elif kind == "operator" and piece in ",)]" and len(stack) > 1:
+            bracket = stack[-1]
+            bracket.elements.append((bracket.first, number - 1))
+            if piece == ",":
+                bracket.first = number + 1 + (found[number + 1][0] == "space")
+                continue
+            stack.pop()
+            bracket.stop = number
+            array = bracket.arrays.get(bracket.start + 1)
+            whole = array if array and array.stop == number - 1 else None
+            if bracket.is_array:
+                stack[-1].arrays[bracket.start - 1] = whole = bracket
+            # Parentheses behind a name are those of a call.
+            is_call = piece == ")" and bracket.start > 0 and found[bracket.start - 1][0] in ("word", "name")
+            cast_to = None if is_call or not whole else _CAST.match(text, place + 1)
+            if cast_to and whole:
+                elements = [(*ends, text[found[ends[0]][2] : found[ends[1] + 1][2]]) for ends in _elements(whole)]
+                if any(_SCALAR.search(element) for *_, element in elements):
+                    skipped = cast_to.end()
+                    if piece == ")":
+                        pieces[bracket.start] = pieces[number] = ""
+                    for first, last, element in elements:
+                        # Only statistics are written with as few parentheses as can be.
+                        plain = piece == "]" and _LITERAL.fullmatch(element)
+                        pieces[first] = pieces[first] if plain else f"({pieces[first]}"
+                        pieces[last] += f"{'' if plain else ')'}::{cast_to[1]}"
+    return "".join(pieces)
+
+
+def _elements(array: _Bracket) -> Iterator[tuple[int, int]]:
+    """Give the elements of an array, and of the arrays that are its elements."""
+    todo = [array]
+    while todo:
+        one = todo.pop()
+        for first, last in one.elements:
+            inner = one.arrays.get(first)
+            if inner and inner.stop == last:
+                todo.append(inner)
+            else:
+                yield first, last
 
 
 def _own_part(row: _Row, columns: Mapping[tuple[int, str], dict[str, Any]]) -> dict[str, Any]:

@@ -240,6 +240,34 @@ $body$""",
     'CREATE VIEW "Odd, 50%"."V" AS SELECT "Order" AS ": %" FROM "User"',
 )
 
+#: What the server writes in other words once it has read its own.
+LISTS: Final = (
+    "CREATE DOMAIN colour AS varchar(9) CHECK (VALUE IN ('red', 'blue'))",
+    """CREATE TABLE lists (
+    v varchar(10) CHECK (v IN ('a', 'it''s', '(ARRAY[x])::text[]')),
+    w varchar CHECK (w NOT IN ('a', 'b')),
+    l varchar CHECK (l = ANY (ARRAY['x', lower('Y')]::varchar[])),
+    n numeric CHECK (n IN (1, 2.5)),
+    r real CHECK (r NOT IN (1.5, 2)),
+    c colour CHECK (c IN ('red', 'pink')),
+    d varchar[] DEFAULT ARRAY['a', 'b']::varchar[],
+    m text[] DEFAULT ARRAY[ARRAY['a'::varchar, 'b'], ARRAY['c', 'd']],
+    o text[] DEFAULT ARRAY['a', 'b']::varchar[],
+    g boolean GENERATED ALWAYS AS (w IN ('c', 'd')) STORED
+)""",
+    "CREATE INDEX lists_some ON lists (v) WHERE v IN ('a', 'b')",
+    "CREATE INDEX lists_whether ON lists ((w IN ('a', 'b')))",
+    "CREATE VIEW listing AS SELECT CASE WHEN v IN ('a', 'b') THEN 1 END AS x FROM lists WHERE w NOT IN ('c', 'd')",
+    "CREATE POLICY listed ON lists USING (v IN ('a', 'b')) WITH CHECK (v NOT IN ('c', 'd'))",
+    "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "CREATE TRIGGER guarded BEFORE INSERT ON lists FOR EACH ROW WHEN (NEW.v IN ('a', 'b')) EXECUTE FUNCTION guard()",
+    "CREATE RULE ruled AS ON UPDATE TO lists WHERE NEW.v IN ('a', 'b') DO INSTEAD NOTHING",
+    "CREATE STATISTICS lists_stat ON (v IN ('a', 'b')), w FROM lists",
+    "CREATE FUNCTION in_list(a varchar, b boolean DEFAULT 'x'::varchar IN ('x', 'y')) RETURNS boolean LANGUAGE sql "
+    "AS 'SELECT (ARRAY[''a''::varchar])::text[] IS NULL'",
+    "CREATE TABLE parts (v varchar) PARTITION BY LIST ((v IN ('a', 'b')))",
+)
+
 #: What only later servers know.
 LATER: Final = {
     16: ("ALTER TABLE settings ALTER key SET STORAGE plain",),

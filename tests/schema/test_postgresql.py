@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -14,11 +17,12 @@ from sqlalchemy.exc import DBAPIError
 
 from dbmigrate import MemorySource, Migrator, sql_migration
 from dbmigrate.dialects.base import rows, send
+from dbmigrate.dialects.postgresql_catalogue import settled
 from dbmigrate.dialects.postgresql_clauses import quoted
 from dbmigrate.dialects.postgresql_queries import queries
 from dbmigrate.dialects.postgresql_script import script
 from dbmigrate.schema import Snapshot, diff, snapshot
-from tests.schema.postgresql_history import ROLES, history
+from tests.schema.postgresql_history import LISTS, ROLES, history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +80,66 @@ def test_every_kind_survives_json_and_a_script(full: Database) -> None:
     assert (diff(found, again), found) == ((), again)
     assert (str(found), script(found)) == (str(again), script(again))
     assert "migrations" not in str(found)
+
+
+def test_what_is_in_a_list_can_be_said_in_two_ways(postgresql: Database) -> None:
+    """The server casts all of it, and once it has read its own words each of it; a text that looks so stays."""
+    postgresql.execute(*LISTS)
+    found = taken(postgresql)
+    text = script(found)
+    again = made_by(postgresql, text)
+
+    assert (diff(found, again), str(found)) == ((), str(again))
+    assert text == script(again)
+    assert "CHECK (((v)::text = ANY (ARRAY[('a'::character varying)::text, ('it''s'::character varying)::text" in text
+    assert "'(ARRAY[x])::text[]'" in text
+    assert "(ARRAY['a'::varchar])::text[] IS NULL" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("(ARRAY['a'::x, b])::\"T x\"[]", 'ARRAY[(\'a\'::x)::"T x", (b)::"T x"]'),
+        ("((ARRAY[1, 2])::app.t(3)[])[1]", "(ARRAY[(1)::app.t(3), (2)::app.t(3)])[1]"),
+        ("(ARRAY[ARRAY['a'::x], ARRAY[b]])::text[]", "ARRAY[ARRAY[('a'::x)::text], ARRAY[(b)::text]]"),
+        (
+            "(ARRAY['x'::a, (f((ARRAY[',)]'::b, c])::d[]))::a])::e[]",
+            "ARRAY[('x'::a)::e, ((f(ARRAY[(',)]'::b)::d, (c)::d]))::a)::e]",
+        ),
+        # What could be arrays, a call, what is in quotes, and what is no SQL
+        *(
+            (text, text)
+            for text in (
+                *("(ARRAY[a, b])::text[]", "(ARRAY['{}'::x[], a])::text[]", "f(ARRAY['a'::x])::text[]"),
+                *("'(ARRAY[1])::text[]'", "(ARRAY[1])::domain", "(ARRAY[])::text[]", "'(ARRAY[1])::text[]"),
+            )
+        ),
+    ],
+)
+def test_an_array_that_is_cast(text: str, expected: str) -> None:
+    """Each of its elements is, unless they could be arrays."""
+    assert settled(text) == expected
+
+
+def test_a_dump_that_is_restored_makes_no_difference(postgresql: Database) -> None:
+    """With the programs that come with the server."""
+    [(version,)] = postgresql.query("SELECT current_setting('server_version_num')::int / 10000")
+    dump, load = shutil.which("pg_dump"), shutil.which("psql")
+    if not dump or not load:
+        pytest.skip("pg_dump or psql is not installed")
+    said = subprocess.run([dump, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(said.split()[2].partition(".")[0]) < version:
+        pytest.skip("pg_dump is older than the server")
+    postgresql.execute(*LISTS)
+    other = postgresql.another()
+    url = postgresql.url_for("psycopg")
+    place = {"PGHOST": str(url.query["host"]), "PGPORT": str(url.query["port"]), "PGUSER": str(url.username)}
+    options: dict[str, Any] = {"env": os.environ | place, "capture_output": True}
+    text = subprocess.run([dump, postgresql.name], check=True, **options).stdout
+    # A later pg_dump sets more than the server knows: it goes on then.
+    subprocess.run([load, "-X", "-q", "-d", other.name], input=text, check=True, **options)
+
+    assert diff(taken(postgresql), taken(other)) == ()
 
 
 @pytest.mark.every_driver
