@@ -253,20 +253,33 @@ LEFT JOIN LATERAL (SELECT {_SEQUENCE} AS options FROM pg_depend x JOIN pg_sequen
     AND x.refobjid = c.oid AND x.refobjsubid = a.attnum) i ON a.attidentity <> ''
 WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'c')"""
 
-# Partitions have copies of all that their table has. A foreign key can be there and not be heeded.
+# A constraint can be there and not be heeded: where one of its triggers is not for everyday use. Those of a foreign key
+# are on both tables.
+_SWITCHED = """(SELECT bool_or(x.off) FILTER (WHERE NOT x.far) AS near, bool_or(x.off) FILTER (WHERE x.far) AS far
+    FROM (SELECT g.tgenabled IN ('D', 'R') AS off, {0}.contype = 'f' AND g.tgfoid NOT IN (
+        'pg_catalog."RI_FKey_check_ins"'::regproc, 'pg_catalog."RI_FKey_check_upd"'::regproc) AS far
+        FROM pg_trigger g WHERE g.tgconstraint = {0}.oid) x)"""
+# Partitions have copies of all that their table has. One is worth a word where it is switched in another way.
 _CONSTRAINTS = f"""
 SELECT 'pg_constraint', k.oid, CASE k.contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique'
     WHEN 'f' THEN 'foreign key' WHEN 'x' THEN 'exclusion' ELSE 'check' END,
-    n.nspname, coalesce(c.relname, t.typname), k.conname,
-    pg_get_constraintdef(k.oid) AS definition, ARRAY(SELECT o FROM unnest(i.reloptions) o ORDER BY 1) AS options,
-    (SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = i.reltablespace) AS tablespace,
-    k.contype = 'f' AND EXISTS (SELECT FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled = 'D')
-        AS "triggers disabled"
+    n.nspname, coalesce(c.relname, t.typname), k.conname, h.ed AS inherited,
+    CASE WHEN NOT h.ed THEN pg_get_constraintdef(k.oid) END AS definition,
+    CASE WHEN NOT h.ed THEN ARRAY(SELECT o FROM unnest(i.reloptions) o ORDER BY 1) END AS options,
+    CASE WHEN NOT h.ed THEN (SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = i.reltablespace) END
+        AS tablespace,
+    s.near AND NOT q.near AS "triggers disabled", q.near AND NOT s.near AS "triggers enabled",
+    s.far AND NOT q.far AS "referenced triggers disabled", q.far AND NOT s.far AS "referenced triggers enabled"
 FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace AND {_IS_OURS}
 LEFT JOIN pg_class c ON c.oid = k.conrelid LEFT JOIN pg_type t ON t.oid = k.contypid
 LEFT JOIN pg_class i ON i.oid = k.conindid AND k.contype IN ('p', 'u', 'x')
-WHERE k.contype IN ('p', 'u', 'f', 'x', 'c') AND k.conparentid = 0 AND k.coninhcount = 0
-    AND coalesce(c.relpersistence, 'p') <> 't' AND {_own("pg_constraint", "k.oid")}
+LEFT JOIN pg_constraint p ON p.oid = k.conparentid
+CROSS JOIN LATERAL (SELECT k.conparentid <> 0 OR k.coninhcount > 0 AS ed) h
+CROSS JOIN LATERAL {_SWITCHED.format("k")} s
+CROSS JOIN LATERAL (SELECT coalesce(y.near, false) AS near, coalesce(y.far, false) AS far
+    FROM {_SWITCHED.format("p")} y) q
+WHERE k.contype IN ('p', 'u', 'f', 'x', 'c') AND (NOT h.ed OR s.near <> q.near OR s.far <> q.far)
+    AND coalesce(c.relpersistence, 'p') <> 't' AND (k.conparentid <> 0 OR {_own("pg_constraint", "k.oid")})
     AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.deptype = 'e' AND x.objsubid = 0
         AND ((x.classid = 'pg_class'::regclass AND x.objid = c.oid)
             OR (x.classid = 'pg_type'::regclass AND x.objid = t.oid)))"""

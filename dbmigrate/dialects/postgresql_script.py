@@ -31,16 +31,18 @@ _PHASES = [
 ]
 _TABLES = ("table", "foreign table")
 _CONSTRAINTS = ("primary key", "unique", "exclusion", "check", "foreign key")
-#: The triggers of a foreign key have names that nobody knows beforehand.
-_DISABLED = """DO $$
+#: The triggers of a constraint have names that nobody knows beforehand. Partitions go with their table.
+_SWITCH = """DO $$
 DECLARE
     t record;
 BEGIN
-    FOR t IN SELECT g.tgrelid::regclass AS place, g.tgname
-        FROM pg_trigger g JOIN pg_constraint k ON k.oid = g.tgconstraint
-        WHERE k.conrelid = {table}::regclass AND k.conname = {name}
+    FOR t IN WITH RECURSIVE k AS (
+            SELECT c.oid FROM pg_constraint c WHERE c.conrelid = {table}::regclass AND c.conname = {name}
+            UNION ALL SELECT c.oid FROM pg_constraint c JOIN k ON k.oid = c.conparentid)
+        SELECT g.tgrelid::regclass AS place, g.tgname FROM pg_trigger g JOIN k ON k.oid = g.tgconstraint
+        WHERE (g.tgfoid::regproc::text ~ 'RI_FKey_(?!check)') = {far}
     LOOP
-        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', t.place, t.tgname);
+        EXECUTE format('ALTER TABLE %s {verb} TRIGGER %I', t.place, t.tgname);
     END LOOP;
 END
 $$;"""
@@ -166,8 +168,10 @@ class _Script:
             yield f"ALTER TABLE {name} REPLICA IDENTITY {item.get('replica identity')};"
         if item.get("cluster on"):
             yield f"ALTER TABLE {name} CLUSTER ON {item.get('cluster on')};"
-        if item.get("triggers disabled"):
-            yield _DISABLED.format(table=literal(name), name=literal(item.name))
+        for far, which in (("false", "triggers"), ("true", "referenced triggers")):
+            for verb in ("DISABLE", "ENABLE"):
+                if item.get(f"{which} {verb.lower()}d"):
+                    yield _SWITCH.format(table=literal(name), name=literal(item.name), far=far, verb=verb)
 
     # What stands for itself
 
@@ -313,7 +317,7 @@ class _Script:
 
     def is_inline(self, part: Object, table: Object) -> bool:
         """Tell a constraint that can stand in CREATE TABLE: it needs nothing that comes later."""
-        is_one = part.kind in _CONSTRAINTS[:-1] and table.kind in _TABLES
+        is_one = part.kind in _CONSTRAINTS[:-1] and table.kind in _TABLES and not part.get("inherited")
         return is_one and part.position <= table.position + 1 and not str(part.get("definition")).endswith("NOT VALID")
 
     def view(self, item: Object) -> Iterator[str]:
@@ -330,8 +334,9 @@ class _Script:
     def constraint(self, item: Object) -> Iterator[str]:
         owner = self.owners[item.owner]
         if not self.is_inline(item, owner):
-            what = "DOMAIN" if owner.kind == "domain" else owner.kind.upper()
-            yield f"ALTER {what} {self.name(item)} ADD CONSTRAINT {quoted(item.name)} {item.get('definition')};"
+            if not item.get("inherited"):
+                what = "DOMAIN" if owner.kind == "domain" else owner.kind.upper()
+                yield f"ALTER {what} {self.name(item)} ADD CONSTRAINT {quoted(item.name)} {item.get('definition')};"
             yield from self.index_details(item)
 
     def index(self, item: Object) -> Iterator[str]:
