@@ -6,7 +6,8 @@ postgresql_queries.py, the way back to SQL is in postgresql_script.py.
 
 Left out on purpose: who owns what, and the versions of extensions (both differ between places where the same
 migrations ran), user mappings and subscriptions (they hold passwords), operator classes and families, conversions,
-languages, and what belongs to the whole server (roles, tablespaces, settings of the database).
+languages, and what belongs to the whole server (roles, tablespaces, settings of the database). So are contents:
+whether a materialized view has some changes whenever the application refreshes it.
 """
 
 from __future__ import annotations

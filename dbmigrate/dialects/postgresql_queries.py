@@ -216,7 +216,7 @@ WHERE c.relkind IN ('r', 'p', 'f')"""
 _VIEWS = f"""
 SELECT 'pg_class', c.oid, CASE c.relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, n.nspname, '', c.relname,
     {_OPTIONS} AS options, {_METHOD} AS "access method", {_SPACE} AS tablespace,
-    NOT c.relispopulated AS "not populated", ltrim(rtrim(pg_get_viewdef(c.oid), ';')) AS definition
+    ltrim(rtrim(pg_get_viewdef(c.oid), ';')) AS definition
 FROM {_RELATION} WHERE c.relkind IN ('v', 'm')"""
 
 # What a view's columns are is in its definition. NOT NULL has had a name since PostgreSQL 18, which is seldom one that

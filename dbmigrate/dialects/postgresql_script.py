@@ -322,8 +322,8 @@ class _Script:
 
     def view(self, item: Object) -> Iterator[str]:
         words = said(item, access_method="USING {}") + with_options(item) + said(item, tablespace="TABLESPACE {}")
-        empty = "\nWITH NO DATA" if item.get("not populated") else ""
-        yield f"CREATE {item.kind.upper()} {self.name(item)}{words} AS\n{item.get('definition')}{empty};"
+        # A materialized view reads what is there: in an empty database that is nothing, and WITH NO DATA not needed.
+        yield f"CREATE {item.kind.upper()} {self.name(item)}{words} AS\n{item.get('definition')};"
         for column in self.columns(item):
             alter = f"{item.kind.upper()} {self.name(item)} ALTER COLUMN {quoted(column.name)}"
             yield from altered(column, alter, default="SET DEFAULT {}")
