@@ -146,7 +146,9 @@ class _Table:
             else:
                 words.place += 1
         declared = Words(SQLITE, words.found[begin : words.place])
-        properties: dict[str, Property | None] = {"type": _text(declared).upper(), "collation": None, "not null": None}
+        properties: dict[str, Property | None] = {"type": _text(declared).upper()}
+        # In this order, whatever that of the text is.
+        properties |= dict.fromkeys(("collation", "not null", "not null on conflict", "default"))
         while words:
             constraint = words.name() if words.skip("CONSTRAINT") else None
             if words.skip("COLLATE"):

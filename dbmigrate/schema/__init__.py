@@ -75,3 +75,45 @@ def script(snapshot: Snapshot) -> str:
         raise ValueError(f"dbmigrate has no SQL for a snapshot of {snapshot.dialect!r}")
     text: str = import_module(f"dbmigrate.dialects.{snapshot.dialect}_script").script(snapshot)
     return text
+
+
+def code(
+    connection: Connection,
+    *,
+    ledger: str = "dbmigrate_ledger",
+    include: Collection[str] = (),
+    exclude: Collection[str] = (),
+    dialect: Dialect | None = None,
+) -> str:
+    """Return a Python module with the tables of a database, each a `Table` of SQLAlchemy in a variable of its name.
+
+    What `metadata.create_all()` makes of it in an empty database is equal to what is there, as `diff` has it, but for
+    what the head of the module lists: views, triggers and functions, say, and what else SQLAlchemy has no words for.
+    Properties behind the name of an object there are those that are missing; without any, all of it is.
+
+    The text depends on the schema alone; on the version of SQLAlchemy, for a later one may have more words; and on
+    MariaDB on whether the URL begins with `mysql` or `mariadb`. Tables stand in the order of their schemas and names,
+    and columns in that of their names, behind those of the primary key: where the migrations of two people meet, the
+    order in which columns came differs from one database to another, and this file shall not. It is formatted as
+    `ruff format` and black have it, imports what it needs and no more, and passes `mypy --strict`.
+
+    Reads only, as `snapshot` does. In a name that cannot be one in Python, `_` stands for each character that is at
+    fault; where several become the same, all but one have a number behind them.
+
+    Args:
+        connection: As for `snapshot`. On PostgreSQL the schema in which its sessions begin is not named in the text.
+        ledger: The table that migrations are recorded in; it is left out, with its journal.
+        include: Patterns, as of file names, of the places of what is wanted: `app.*`, `user*`; in the schema that is
+            not named, of names alone. Empty: everything. The types of what is wanted come with it.
+        exclude: Patterns of what is not wanted, though `include` names it. Nothing of that is listed at the head.
+        dialect: None: by the database.
+
+    Raises:
+        ConfigurationError: There is no catalogue that dbmigrate can read.
+        sqlalchemy.exc.DBAPIError: The database refused a query.
+
+    """
+    from dbmigrate.schema.python import module  # noqa: PLC0415 - snapshots do not need it
+
+    taken = snapshot(connection, ledger=ledger, dialect=dialect)
+    return module(taken, connection, include=include, exclude=exclude)

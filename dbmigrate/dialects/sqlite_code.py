@@ -1,0 +1,139 @@
+"""The tables of an SQLite database as calls of SQLAlchemy.
+
+Laws of this file: pure. A type is one of SQLAlchemy's where that is written in the same way: INT is not INTEGER, which
+as a primary key is the number of the row.
+"""
+
+from __future__ import annotations
+
+import re
+from sqlalchemy import CheckConstraint, Column, Index, PrimaryKeyConstraint, Table
+
+from dbmigrate.dialects.code import Call, Code, Name, sql, sqlalchemy
+from dbmigrate.dialects.code_tables import AS_WRITTEN, Item, Made, Reference, Tables, expression
+from dbmigrate.dialects.sqlite_catalogue import read
+
+_TYPE = re.compile(r"(\w+(?: \w+)?)(?:\((\d+)(?:, (\d+))?\))?")
+_MODULE = "sqlalchemy.dialects.sqlite"
+_COLLATED = ("CHAR", "VARCHAR", "TEXT", "NCHAR", "NVARCHAR")
+
+
+class SQLiteTables(Tables):
+    """Says what is in a snapshot of SQLite."""
+
+    prefix = "sqlite"
+
+    def options(self, made: Made) -> dict[str, Code | None]:
+        """Take what is said of a table itself."""
+        options: dict[str, Code | None] = {}
+        for name, option, value in (("without rowid", "with_rowid", False), ("strict", "strict", True)):
+            if made.item.left.get(name) and (found := self.option(Table, option, value)):
+                made.item.takes(name)
+                options |= found
+        primary = next(made.are("primary key"), None)
+        if primary is not None and primary.left.get("autoincrement") and self._name(primary) is None:
+            primary.takes("autoincrement")
+            options |= self.option(Table, "autoincrement", value=True)
+        return options
+
+    def column(self, made: Made, item: Item) -> tuple[Code, list[Call], dict[str, Code | None]]:
+        """Take a column: its type, what else stands in it, and its options."""
+        inside, named = list[Call](), dict[str, Code | None]()
+        generated = item.take("generated")
+        if generated is not None:
+            inside.append(sqlalchemy("Computed")(sql(generated), persisted=item.takes("stored")))
+        is_null = not item.takes("not null")
+        # Here a primary key may be NULL, where SQLAlchemy has it that none is.
+        named["nullable"] = is_null if item.name in made.key or not is_null else None
+        default = item.take("default")
+        if default is not None:
+            named["server_default"] = sql(default if len(read(default).found) == 1 else f"({default})")
+        if conflict := item.take("not null on conflict"):
+            named |= self.option(Column, "on_conflict_not_null", conflict)
+        return self._type(item), inside, named
+
+    def _type(self, item: Item) -> Code:
+        declared, collation = item.take("type") or "", item.take("collation")
+        found = _TYPE.fullmatch(declared)
+        known = self.dialect.ischema_names.get(found[1]) if found else None  # type: ignore[attr-defined]
+        if found is None or known is None:
+            words = f"{declared} COLLATE {collation}".strip() if collation else declared
+            return AS_WRITTEN(words)
+        name = known.__name__
+        type_: Name | Call = sqlalchemy(name) if known.__module__ == "sqlalchemy.sql.sqltypes" else Name(name, _MODULE)
+        if found[2]:
+            type_ = type_(*(int(number) for number in found.groups()[1:] if number))
+        if not self.can(type_, declared):
+            return AS_WRITTEN(f"{declared} COLLATE {collation}" if collation else declared)
+        if collation is None:
+            return type_
+        if name not in _COLLATED:
+            return AS_WRITTEN(f"{declared} COLLATE {collation}")
+        return type_(collation=collation) if isinstance(type_, Name) else type_.and_also(collation=collation)
+
+    def key(self, item: Item) -> tuple[list[str], dict[str, Code | None]]:
+        """Take a key; the order of one of its columns, or a collation, is not said."""
+        columns = self._columns(item, "columns", item.thing.table)
+        named: dict[str, Code | None] = {"name": self._name(item)}
+        if conflict := item.take("on conflict"):
+            named |= self.option(PrimaryKeyConstraint, "on_conflict", conflict)
+        return columns, named
+
+    def reference(self, item: Item) -> Reference | None:
+        """Take a foreign key; where the columns that it leads to are not named, they are the primary key."""
+        columns = self._columns(item, "columns", item.thing.table)
+        said = read(str(item.thing.get("references"))).name() or ""
+        table = next((name for _, name in self.parts if name.lower() == said.lower()), said)
+        if table == said:
+            item.take("references")
+        if item.thing.get("referenced columns"):
+            others = self._columns(item, "referenced columns", table)
+        else:
+            primary = (part for part in self.parts.get(("", table), ()) if part.thing.kind == "primary key")
+            others = [name for part in primary for name in self._columns(Item(part.thing), "columns", table)]
+            item.left["referenced columns"] = "those of the primary key"
+        deferred = item.takes("deferred")
+        named: dict[str, Code | None] = {
+            "name": self._name(item),
+            "onupdate": item.take("on update"),
+            "ondelete": item.take("on delete"),
+            "deferrable": True if deferred else None,
+            "initially": "DEFERRED" if deferred else None,
+            "match": item.take("match"),
+        }
+        return Reference(columns, ("", table), others, named) if len(columns) == len(others) else None
+
+    def _columns(self, item: Item, name: str, table: str) -> list[str]:
+        """Take names of columns, as the table has them; what differs from that in the list is left."""
+        known = [part.name for part in self.parts.get(("", table), ()) if part.thing.kind == "column"]
+        said = item.take_all(name)
+        found = [read(text).name() or "" for text in said]
+        columns = [next((each for each in known if each.lower() == one.lower()), one) for one in found]
+        if any(len(read(text).found) > 1 for text in said) or columns != found:
+            item.left[name] = tuple(said)
+        return columns
+
+    def check(self, item: Item) -> Call | None:
+        """Take a check."""
+        named: dict[str, Code | None] = {"name": self._name(item)}
+        if conflict := item.take("on conflict"):
+            named |= self.option(CheckConstraint, "on_conflict", conflict)
+        return sqlalchemy("CheckConstraint")(sql(item.take("expression") or ""), **named)
+
+    def index(self, made: Made, item: Item) -> Call | None:
+        """Take an index."""
+        named: dict[str, Code | None] = {"unique": item.takes("unique") or None}
+        if where := expression(item.take("where")):
+            named |= self.option(Index, "where", where)
+        columns: list[Code] = []
+        names = {column.name for column in made.columns}
+        for column in item.take_all("columns"):
+            words = read(column)
+            name = words.name()
+            columns.append(name if name in names and not words else sql(column))
+        return sqlalchemy("Index")(item.name, *columns, **named)
+
+    @staticmethod
+    def _name(item: Item) -> str | None:
+        """Return the name of a constraint, if somebody gave it one; a snapshot has it in quotes if need be."""
+        return None if item.name.startswith("(") else read(item.name).name()
