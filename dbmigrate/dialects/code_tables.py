@@ -72,6 +72,8 @@ class Made:
     parts: Sequence[Item]
     key: list[str]
     references: dict[str, Reference] = field(default_factory=dict[str, Reference])
+    #: Names that indexes have been given.
+    names: set[str] = field(default_factory=set[str])
 
     def are(self, kind: str) -> Iterator[Item]:
         """Give the parts of a kind."""
@@ -81,12 +83,11 @@ class Made:
 class Tables:
     """Says what is in a snapshot of one family of databases."""
 
-    #: What options of its own begin with.
-    prefix = ""
-
     def __init__(self, dialect: Dialect, items: Iterable[Item], home: str, variables: Mapping[Key, str]) -> None:
         """`dialect`: SQLAlchemy's, which knows what it can say; `home`: the schema that is not named."""
         self.dialect, self.home, self.items, self.variables = dialect, home, list(items), variables
+        #: What options of its own begin with.
+        self.prefix = dialect.name
         #: Types and sequences that stand in front of the tables, each behind those that it needs.
         self.before = dict[Key, tuple[Item, Call]]()
         #: What each is made of.
@@ -113,6 +114,11 @@ class Tables:
         """Take a primary key, or a unique one: its columns, and its options."""
         raise NotImplementedError
 
+    def unique(self, made: Made, item: Item) -> Call | None:  # noqa: ARG002
+        """Take a unique key. None: it cannot be said."""
+        columns, named = self.key(item)
+        return sqlalchemy("UniqueConstraint")(*columns, **named)
+
     def reference(self, item: Item) -> Reference | None:
         """Take a foreign key. None: it cannot be said."""
         raise NotImplementedError
@@ -122,7 +128,7 @@ class Tables:
         raise NotImplementedError
 
     def index(self, made: Made, item: Item) -> Call | None:
-        """Take an index. None: it comes with something else."""
+        """Take an index. None: it cannot be said."""
         raise NotImplementedError
 
     def constraint(self, item: Item) -> Call | None:  # noqa: ARG002
@@ -209,17 +215,15 @@ class Tables:
     def _part(self, made: Made, part: Item, circle: Collection[Place]) -> Iterator[Call]:
         kind, call = part.thing.kind, None
         if kind == "unique":
-            columns, named = self.key(part)
-            call = sqlalchemy("UniqueConstraint")(*columns, **named)
-        elif kind == "foreign key" and part.is_said:
-            reference = made.references[part.name]
-            call = self._foreign_key(reference, use_alter=reference.to in circle)
+            call = self.unique(made, part)
+        elif kind == "foreign key":
+            if (reference := made.references.get(part.name)) is not None:
+                call = self._foreign_key(reference, use_alter=reference.to in circle)
         elif kind == "check":
             call = self.check(part)
         elif kind == "index":
-            part.is_said = True
             call = self.index(made, part)
-        elif kind not in ("primary key", "foreign key"):
+        elif kind != "primary key":
             call = self.constraint(part)
         if call is not None:
             part.is_said = True

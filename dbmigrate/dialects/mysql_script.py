@@ -93,7 +93,7 @@ def _table(item: Object, parts: Sequence[Object]) -> str:
         lines.append(f"PERIOD FOR {period} ({', '.join(during[:-1])})")
     keys = [part for kind in _KEYS for part in parts if part.kind == kind]
     # The server makes names for the others, and must not make one that is wanted.
-    lines += [_key(part, has, period) for part in sorted(keys, key=_is_unnamed)]
+    lines += [_key(part, has, period) for part in sorted(keys, key=is_unnamed)]
     lines += [_check(part) for part in parts if part.kind == "check"]
     options = [
         f"ENGINE={has['engine']}",
@@ -103,7 +103,7 @@ def _table(item: Object, parts: Sequence[Object]) -> str:
     ]
     options += ["WITH SYSTEM VERSIONING"] if "system versioned" in has else []
     body = ",\n".join(f"    {line}" for line in lines)
-    return f"CREATE TABLE {quoted(item.name)} (\n{body}\n) {' '.join(options)}{_partitioning(has)}"
+    return f"CREATE TABLE {quoted(item.name)} (\n{body}\n) {' '.join(options)}{partitioning(has)}"
 
 
 def _column(item: Object) -> str:
@@ -134,8 +134,8 @@ def _key(item: Object, table: dict[str, Property], period: str) -> str:
     method = str(has.get("method", ""))
     special = method in ("FULLTEXT", "SPATIAL")
     words = [f"{method} KEY" if special else _KEYS[item.kind]]
-    words += [] if item.kind == "primary key" or _is_unnamed(item) else [quoted(item.name)]
-    columns = [_part(column) for column in _list(has.get("columns"))]
+    words += [] if item.kind == "primary key" or is_unnamed(item) else [quoted(item.name)]
+    columns = [part(column) for column in _list(has.get("columns"))]
     columns += [f"{period} WITHOUT OVERLAPS"] if "without overlaps" in has else []
     words.append(f"({', '.join(columns)})")
     # There an index is one of hashes unless something else is said.
@@ -145,7 +145,7 @@ def _key(item: Object, table: dict[str, Property], period: str) -> str:
     return " ".join(words)
 
 
-def _is_unnamed(item: Object) -> bool:
+def is_unnamed(item: Object) -> bool:
     """Tell whether the server made up the name, and will do so again."""
     has = dict(item.properties)
     columns = ", ".join(_list(has.get("columns")))
@@ -157,11 +157,12 @@ def _is_unnamed(item: Object) -> bool:
 
 
 def _check(item: Object) -> str:
-    name = "" if _is_unnamed(item) else f"CONSTRAINT {quoted(item.name)} "
+    name = "" if is_unnamed(item) else f"CONSTRAINT {quoted(item.name)} "
     return f"{name}CHECK ({item.get('definition')}){' NOT ENFORCED' if item.get('not enforced') else ''}"
 
 
-def _partitioning(has: dict[str, Property]) -> str:
+def partitioning(has: dict[str, Property]) -> str:
+    """Return how a table is partitioned, as CREATE TABLE has it at its end; "" if it is not."""
     lines = [""]
     lines += [f"PARTITION BY {has['partition by']}"] if "partition by" in has else []
     lines += [f"SUBPARTITION BY {has['subpartition by']}"] if "subpartition by" in has else []
@@ -176,7 +177,7 @@ def _partitioning(has: dict[str, Property]) -> str:
 
 def _foreign_key(item: Object) -> str:
     has = dict(item.properties)
-    name = "" if _is_unnamed(item) else f"CONSTRAINT {quoted(item.name)} "
+    name = "" if is_unnamed(item) else f"CONSTRAINT {quoted(item.name)} "
     own, others = (", ".join(map(_quoted, _list(has[key]))) for key in ("columns", "referenced columns"))
     other = ".".join(map(_quoted, _NAME.findall(str(has["references"]))))
     words = [f"ALTER TABLE {quoted(item.table)}\n    ADD {name}FOREIGN KEY ({own}) REFERENCES {other} ({others})"]
@@ -297,5 +298,6 @@ def _quoted(name: str) -> str:
     return name if name.startswith("`") else quoted(name)
 
 
-def _part(column: str) -> str:
+def part(column: str) -> str:
+    """Return a part of a key as it must be written."""
     return column if column.startswith("(") else _NAME.sub(lambda found: _quoted(found[0]), column, count=1)

@@ -53,8 +53,6 @@ _EXTENSIONS = ("citext", "hstore")
 class PostgreSQLTables(Tables):
     """Says what is in a snapshot of PostgreSQL."""
 
-    prefix = "postgresql"
-
     def is_table(self, item: Item) -> bool:
         """Tell whether it has its columns from itself alone."""
         return not any(name in item.left for name in _OTHERS)
@@ -98,7 +96,11 @@ class PostgreSQLTables(Tables):
             _, words, *rest = cut(check.take("definition") or "")
             check.is_said = not rest
             if not rest:
-                options |= {"constraint_name": check.name, "check": sql(inside(words))}
+                options["check"] = sql(inside(words))
+                if check.name == f"{item.name}_check" or not options["not_null"]:
+                    options["constraint_name"] = check.name
+                else:  # SQLAlchemy would give the name to NOT NULL
+                    check.left["name"] = check.name
         return options
 
     def _sequence(self, item: Item) -> Call:
@@ -288,8 +290,8 @@ class PostgreSQLTables(Tables):
         """Take from what stands behind a constraint whether it is deferred; return the rest."""
         rest = list(pieces)
         for words, name, value in (
-            (["INITIALLY", "DEFERRED"], "initially", "DEFERRED"),
             (["DEFERRABLE"], "deferrable", True),
+            (["INITIALLY", "DEFERRED"], "initially", "DEFERRED"),
         ):
             at = next((n for n in range(len(rest)) if rest[n : n + len(words)] == words), None)
             if at is not None:

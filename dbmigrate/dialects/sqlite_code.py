@@ -21,8 +21,6 @@ _COLLATED = ("CHAR", "VARCHAR", "TEXT", "NCHAR", "NVARCHAR")
 class SQLiteTables(Tables):
     """Says what is in a snapshot of SQLite."""
 
-    prefix = "sqlite"
-
     def options(self, made: Made) -> dict[str, Code | None]:
         """Take what is said of a table itself."""
         options: dict[str, Code | None] = {}

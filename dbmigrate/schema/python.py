@@ -72,7 +72,9 @@ def module(
         return is_in and not any(fnmatchcase(each, pattern) for each in called for pattern in exclude)
 
     found = list(tables.tables(is_wanted))
-    left = (item for item in items if is_wanted(item.thing) and item.thing.key != ("schema", home, "", home))
+    for item in items:
+        item.is_said |= item.thing.key == ("schema", "", "", home)
+    left = (item for item in items if is_wanted(item.thing))
     return _text(variables, [*tables.before.values()], found, [*_left(left)])
 
 
