@@ -65,7 +65,8 @@ class MySQLTables(Tables):
         for option in item.take_all("options"):
             name, _, value = option.partition("=")
             options |= self.option(Table, name.strip("`"), value)
-        if by := partitioning(dict(item.thing.properties)).strip():
+        by = partitioning(dict(item.thing.properties)).strip()
+        if by and "system versioned" not in item.left:
             by = by if "'" in by else re.sub(r"\s+", " ", by)
             options |= self.option(Table, "partition_by", by.removeprefix("PARTITION BY "))
             for name in ("partition by", "subpartition by", "subpartitions", "partitions"):
@@ -177,7 +178,8 @@ class MySQLTables(Tables):
         if made.item.thing.get("engine") == "MEMORY":
             method = method or "BTREE"  # where an index is one of hashes unless something else is said
         options: dict[str, Code | None] = {"unique": True if item.thing.kind == "unique" else None}
-        options |= self.option(Index, "prefix" if is_special else "using", method)
+        # In capitals SQLAlchemy would quote it.
+        options |= self.option(Index, "prefix", method) if is_special else self.option(Index, "using", method and method.lower())
         parts: list[Code] = [_unquoted(part) if _are_plain([part]) else sql(written_part(part)) for part in columns]
         name = _free_name(made, _unquoted(columns[0])) if is_unnamed(item.thing) else item.name
         return sqlalchemy("Index")(name, *parts, **options)

@@ -10,9 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import (
-    CheckConstraint,
     Column,
-    ForeignKeyConstraint,
     Index,
     MetaData,
     PrimaryKeyConstraint,
@@ -226,8 +224,6 @@ class PostgreSQLTables(Tables):
                 size = 4 if rest[2] in ("SET", "NO") else 3
                 options[f"on{rest[1].lower()}"] = " ".join(rest[2:size])
                 rest = rest[size:]
-            elif rest[:2] == ["NOT", "VALID"] and (option := self.option(ForeignKeyConstraint, "not_valid", value=True)):
-                options, rest = options | option, rest[2:]
             else:
                 left.append(rest.pop(0))
         options["comment"] = item.take("comment")
@@ -237,12 +233,8 @@ class PostgreSQLTables(Tables):
     def check(self, item: Item) -> Call | None:
         """Take a check."""
         _, words, *rest = cut(item.take("definition") or "")
-        options: dict[str, Code | None] = {"name": item.name}
-        if rest[-2:] == ["NOT", "VALID"] and (option := self.option(CheckConstraint, "not_valid", value=True)):
-            options, rest = options | option, rest[:-2]
-        options["comment"] = item.take("comment")
-        _leave(item, rest)
-        return sqlalchemy("CheckConstraint")(sql(inside(words)), **options)
+        _leave(item, rest)  # NOT VALID means nothing in CREATE TABLE
+        return sqlalchemy("CheckConstraint")(sql(inside(words)), name=item.name, comment=item.take("comment"))
 
     def constraint(self, item: Item) -> Call | None:
         """Take an exclusion."""
