@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import make_url
@@ -44,6 +45,11 @@ def _is_lock_limit(value: object) -> bool:
     return value == "default" or _is_limit(value)
 
 
+def _is_schema_file(value: object) -> bool:
+    text = str(value) if isinstance(value, str | Path) else ""
+    return value is None or (_is_name(text) and "\0" not in text and Path(text).suffix in (".py", ".sql"))
+
+
 def _is_tolerable(value: object) -> bool:
     return isinstance(value, Collection) and all(kind in _TOLERABLE for kind in value)  # pyright: ignore[reportUnknownVariableType]
 
@@ -68,6 +74,7 @@ _RIGHT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "timeout": (lambda v: _is_number(v, below=float("inf")), "a number of seconds"),
     "on_event": (lambda v: v is None or callable(v), "a function that takes an event, or None"),
     "dialect": (lambda v: v is None or isinstance(v, Dialect), "a Dialect or None"),
+    "schema_file": (_is_schema_file, "a path that ends with .py or .sql, or None"),
     "to": (lambda v: v is None or isinstance(v, str), "the version of a migration, as text"),
     "version": (lambda v: isinstance(v, str), "the version of a migration, as text"),
     "plan": (lambda v: isinstance(v, Plan), "a Plan, as plan() returns it"),

@@ -6,8 +6,9 @@ import os
 import random
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from sqlalchemy.engine import URL, Connection, Engine
@@ -38,6 +39,7 @@ from dbmigrate.model import (
     Event,
     Finding,
     Migration,
+    Outcome,
     Plan,
     Record,
     Report,
@@ -94,6 +96,7 @@ class Migrator(Settings):
         retry_timeout: float = 300.0,
         on_event: Callable[[Event], None] | None = None,
         dialect: Dialect | None = None,
+        schema_file: str | os.PathLike[str] | None = None,
     ) -> None:
         """Bind the parts together. Touches no database and no file.
 
@@ -124,6 +127,11 @@ class Migrator(Settings):
                 fails, and behind that the run stops; what it raises while another migrator is waited for comes out as
                 it is, with nothing run. None: the logger "dbmigrate" is told, never configured.
             dialect: None: by the database.
+            schema_file: A file that is written anew whenever a call has ended a step, also if it fails behind that:
+                the schema as Python, if its name ends with `.py` (`code` of dbmigrate.schema), as SQL, if with `.sql`
+                (`script` of it). It is replaced as a whole, and only if its text differs; what it says is read under
+                the migration lock. If it cannot be written, MigrationError says so, or a note on the error that came
+                first; the steps stay committed. Not over a Connection, whose caller may still roll back.
 
         Raises:
             ConfigurationError: An argument is wrong. No database was touched.
@@ -131,7 +139,7 @@ class Migrator(Settings):
         """
         check(source=source, ledger=ledger, allow=allow, transaction=transaction, on_event=on_event, dialect=dialect)
         check(acquire_timeout=acquire_timeout, retries=retries, retry_timeout=retry_timeout)
-        check(lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+        check(lock_timeout=lock_timeout, statement_timeout=statement_timeout, schema_file=schema_file)
         database = read_database(database)
         dialect = dialect or dialect_for(database if isinstance(database, URL) else database.engine.url)
         if isinstance(database, Connection):
@@ -143,6 +151,10 @@ class Migrator(Settings):
         for name, limit in (("lock_timeout", lock_timeout), ("statement_timeout", statement_timeout)):
             if limit is not None and name not in dialect.limits:
                 raise ConfigurationError(f"this database has no {name}: leave it out")
+        if schema_file is not None and (isinstance(database, Connection) or not dialect.family):
+            why = "is not written in your transaction, which may still roll back: pass the Engine or the URL"
+            why = why if dialect.family else "cannot be written: dbmigrate cannot read the catalogue of this database"
+            raise ConfigurationError(f"a schema_file {why}")
         if isinstance(database, URL) and dialect.vanishes(database):
             raise ConfigurationError(
                 "an in-memory SQLite named by URL would vanish with the call: pass the Engine that the application uses"
@@ -160,6 +172,7 @@ class Migrator(Settings):
             retry_timeout,
             on_event,
             dialect,
+            None if schema_file is None else os.fspath(schema_file),
         )
 
     # -- looking ------------------------------------------------------------------------------------------------------
@@ -317,7 +330,8 @@ class Migrator(Settings):
         still there; otherwise what `upgrade` raises.
         """
         began = time.monotonic()
-        with self._dead_step() as (run, survey, begun):
+        with self._described() as ended, self._dead_step() as (run, survey, begun):
+            run.outcomes = ended
             step = Step(planning.find(begun.version, survey.migrations), "up" if begun.action == "begin_up" else "down")
             if step.direction == "down" and step.migration.down is None:
                 raise TargetError(f"the down script of {step.migration} is gone. Restore it. Nothing was run")
@@ -326,7 +340,7 @@ class Migrator(Settings):
             finding = next(finding for finding in survey.findings if isinstance(finding, Unfinished))
             check_resumable(run, step, finding, survey.journal)
             journalled(run, step, survey.history, begun, survey.journal or ())
-            return Report(tuple(run.outcomes), time.monotonic() - began)
+        return Report(tuple(ended), time.monotonic() - began)
 
     # -- recording ----------------------------------------------------------------------------------------------------
 
@@ -423,13 +437,26 @@ class Migrator(Settings):
         return checked(steps, self.dialect, known, run.ledger, one=self.transaction == "all")
 
     def _run(self, choose: Callable[[Survey], tuple[Step, ...]], *, fixed: bool = False, redo: bool = False) -> Report:
+        began = time.monotonic()
+        with self._described() as ended:
+            self._carry_out(Run(self, outcomes=ended), choose, fixed=fixed, redo=redo)
+        return Report(tuple(ended), time.monotonic() - began)
+
+    def _described(self) -> AbstractContextManager[list[Outcome]]:
+        """Give a list for the steps that end in what is inside; if there are any, the schema file is written."""
+        if self.schema_file is None:
+            return nullcontext([])
+        from dbmigrate.schema.file import kept  # noqa: PLC0415 - only where there is one
+
+        return kept(self.schema_file, partial(self._session, create=False))
+
+    def _carry_out(self, run: Run, choose: Callable[[Survey], tuple[Step, ...]], *, fixed: bool, redo: bool) -> None:
         """Plan without a lock, and carry out under it; over a new session where a step used one up.
 
         `fixed`: the first plan is carried out or nothing, as whenever something is taken back; otherwise a ledger that
         moved is planned from again. `redo`: in one transaction, if that is possible.
         """
-        began = time.monotonic()
-        migrations, run = sound(self.source.load()), Run(self)
+        migrations = sound(self.source.load())
         known: Known = {}
 
         def chosen(survey: Survey, *, unlocked: bool = False) -> tuple[Sequence[Step], History]:
@@ -440,7 +467,7 @@ class Migrator(Settings):
 
         is_new = not self.dialect.exists(self.url)
         if is_new and not chosen(look(run, migrations, empty=True))[0]:  # a connection would create it
-            return Report((), time.monotonic() - began)
+            return
         course: tuple[Sequence[Step], History | Record] | None = None  # steps, and what they follow
         seq, one = -1, False
         with engine_of(self.database) as engine:
@@ -473,7 +500,6 @@ class Migrator(Settings):
                 except MigrationError as error:
                     _complete(run, error)
                     raise
-        return Report(tuple(run.outcomes), time.monotonic() - began)
 
     def _finished(self, run: Run, migrations: Sequence[Migration]) -> Survey:
         """Look again under the lock, when nobody is running the step that did not end, if there is one."""

@@ -65,6 +65,7 @@ class Settings:
     retry_timeout: float
     on_event: Callable[[Event], None] | None
     dialect: Dialect
+    schema_file: str | None
 
     @property
     def url(self) -> URL:

@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlalchemy.engine import URL, Connection
 
+from dbmigrate.arguments import check
 from dbmigrate.cli import config
-from dbmigrate.cli.call import Call
-from dbmigrate.cli.output import Answer, cell, duration, moment, next_of, table
+from dbmigrate.cli.call import Call, changed
+from dbmigrate.cli.output import Answer, cell, duration, message, moment, next_of, table
 from dbmigrate.connect import without_secrets
 from dbmigrate.errors import ConfigurationError, MigrationError, counted
 from dbmigrate.model import Report, Status
@@ -119,8 +120,21 @@ def drift(call: Call) -> Answer:
 
 
 def upgrade(call: Call) -> Answer:
-    """Apply what is pending."""
-    return _report(call, call.migrator.upgrade(to=call.options.to))
+    """Apply what is pending; the schema file stays as it is, and is checked, if that is asked for."""
+    if not call.options.locked:
+        return _report(call, call.migrator.upgrade(to=call.options.to))
+    from dbmigrate.schema.file import difference  # noqa: PLC0415 - other commands do not need it
+
+    path = _schema_file(call)
+    with config.checked():
+        difference(path, "")  # that it cannot be read is said before anything runs
+    report = _report(call, changed(call.migrator, schema_file=None).upgrade(to=call.options.to))
+    try:
+        found = _checked(call, path)
+    except MigrationError as error:
+        error.add_note(f"{report.lines[0]} before this")
+        raise
+    return Answer([*report.lines, *found.lines], {**(report.result or {}), "schema": found.result}, found.code)
 
 
 def downgrade(call: Call) -> Answer:
@@ -173,6 +187,40 @@ def resolve(call: Call) -> Answer:
         options.version, applied=options.applied, reason=options.reason, statement=options.statement
     )
     return _status(call, found)
+
+
+# -- the schema
+
+
+def schema(call: Call) -> Answer:
+    """Show the schema as code, or compare a file with it."""
+    options = call.options
+    if options.action == "check":
+        return _checked(call, options.file or _schema_file(call))
+    from dbmigrate.schema.file import described_now  # noqa: PLC0415 - other commands do not need it
+
+    found = described_now(call.migrator, sql=options.sql, include=options.include, exclude=options.exclude)
+    return Answer([found.rstrip("\n")], {"format": 1, "type": "Schema", "script": found}, is_script=True)
+
+
+def _schema_file(call: Call) -> str:
+    if call.migrator.schema_file is None:
+        raise ConfigurationError("there is no schema file: say --schema-file FILE, or set schema_file. Nothing was run")
+    return call.migrator.schema_file
+
+
+def _checked(call: Call, path: str) -> Answer:
+    from dbmigrate.schema.file import described_now, difference, is_sql  # noqa: PLC0415 - other commands do not need it
+
+    check(schema_file=path)
+    now = described_now(call.migrator, sql=is_sql(path))
+    with config.checked():
+        found = difference(path, now)
+    result = {"format": 1, "type": "SchemaCheck", "path": path, "is_current": not found, "diff": found}
+    if not found:
+        return Answer([cell(f"{path} is what the database gives")], result)
+    lines = [message(found.rstrip("\n")), cell(f"{path} is not what the database gives")]
+    return Answer(lines, result, NOT_CURRENT)
 
 
 # -- besides
@@ -285,6 +333,7 @@ def completions(call: Call) -> Answer:
 _COMMANDS: dict[str, Callable[[Call], Answer]] = {
     **{f.__name__: f for f in (status, plan, verify, wait, history, validate, drift)},
     **{f.__name__: f for f in (upgrade, downgrade, goto, redo, resume, baseline, accept, resolve)},
+    "schema": schema,
     **{f.__name__: f for f in (new, database, completions)},
     "config": configuration,
 }

@@ -46,6 +46,7 @@ _DEFAULTS: dict[str, object] = {
     "statement_timeout": None,
     "retries": 10,
     "retry_timeout": 300.0,
+    "schema_file": None,
     "template": None,
     "dialect": None,
     "protected": False,
@@ -146,6 +147,7 @@ class Settings:
             self.url if database is None else database,
             self.source,
             ledger=TableLedger(self["ledger"], self["schema"]),
+            schema_file=None if self["schema_file"] is None else self.path("schema_file"),
             **run_settings({name: self[name] for name in ("allow", *_RUN)}),
         )
 
@@ -180,7 +182,7 @@ class Settings:
 
 def shown(migrator: Migrator) -> list[dict[str, Any]]:
     """Return name, value and origin of everything that an application gave its Migrator, without secrets."""
-    names = ("source", "ledger", "allow", *_RUN)
+    names = ("source", "ledger", "schema_file", "allow", *_RUN)
     values = {name: getattr(migrator, name) for name in names}
     values["allow"] = sorted(kind.__name__ for kind in migrator.allow)
     found = {"database": without_secrets(migrator.url), **values}

@@ -142,6 +142,7 @@ def make_parser(prog: str, *, configured: bool) -> Parser:
         _add_shadow(command)
     if configured:
         validate.add_argument("--dialect", metavar="NAME", help="sqlite, postgresql, mysql or mariadb, without a URL")
+    _add_schema(commands, running)
     _add_database(commands, common, running)
     commands.add("config", "show every setting, and where it comes from", running)
     completions = commands.add("completions", "print what makes a shell complete commands and versions", common)
@@ -181,6 +182,9 @@ def _add_looking(commands: _Commands, running: Parser) -> None:
 def _add_running(commands: _Commands, running: Parser) -> None:
     upgrade = commands.add("upgrade", "apply what is pending", running)
     upgrade.add_argument("--to", metavar="VERSION", help=_UP_TO)
+    upgrade.add_argument(
+        "--locked", action="store_true", help="do not write the schema file; end with 3 if it would change"
+    )
     downgrade = commands.add("downgrade", "take back the last step, or more", running)
     back = downgrade.add_mutually_exclusive_group()
     back.add_argument("--to", metavar="VERSION", help="everything that stands after it; 'base': everything")
@@ -205,6 +209,20 @@ def _add_recording(commands: _Commands, running: Parser) -> None:
     for command in (baseline, accept, resolve):
         command.add_argument("version", metavar="VERSION")
         command.add_argument("--reason", required=True, metavar="TEXT", help="why; it is kept in the ledger")
+
+
+def _add_schema(commands: _Commands, running: Parser) -> None:
+    below = _Commands(commands.add("schema", "the schema of the database as code", running), "actions", "action")
+    show = below.add("print", "print it as a module of SQLAlchemy tables; reads only", running)
+    show.add_argument("--sql", action="store_true", help="as a script that makes it anew")
+    for name, does in (("--include", "only what has such a place, as in 'app.*'"), ("--exclude", "not what has such")):
+        show.add_argument(
+            name, action="append", metavar="PATTERN", default=[], help=f"{does}; may be said several times"
+        )
+    check = below.add(
+        "check", "end with 3, and show how, if a file is not what the database gives; reads only", running
+    )
+    check.add_argument("file", metavar="FILE", nargs="?", help="ending with .py or .sql (the one of the settings)")
 
 
 def _add_database(commands: _Commands, common: Parser, running: Parser) -> None:
@@ -233,6 +251,7 @@ def _add_settings(parser: Parser) -> None:
         ("--layout", "NAME", "how that folder is laid out (native)"),
         ("--ledger", "TABLE", "the table that says what is applied (dbmigrate_ledger)"),
         ("--schema", "NAME", "the schema of that table"),
+        ("--schema-file", "FILE", "what the database is then, written by each run: .py or .sql"),
         ("--config", "FILE", "settings from there"),
         ("--profile", "NAME", "settings of [profiles.NAME] on top"),
         ("--env-file", "FILE", "variables that the environment does not have; needs python-dotenv"),

@@ -162,7 +162,9 @@ class Tables:
     def tables(self, wanted: Callable[[Object], bool]) -> Iterator[tuple[Item, Call]]:
         """Give each table that is wanted, with the call that makes it."""
         self.find_before(wanted)
-        found = [item for item in self.items if item.thing.kind == "table" and wanted(item.thing) and self.is_table(item)]
+        found = [
+            item for item in self.items if item.thing.kind == "table" and wanted(item.thing) and self.is_table(item)
+        ]
         every = {item.thing.owner: self._begun(item) for item in found}
         for made in every.values():
             self._refer(made, every)

@@ -7,7 +7,7 @@ wants to know: they get one as the server makes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, count
 
 import sqlalchemy as everywhere
@@ -30,7 +30,8 @@ _COLLATED = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "e
 _NAME = re.compile(r"`((?:[^`]|``)+)`|([^\W\d][\w$]*)")
 #: A default that needs no parentheses, on MySQL neither.
 _LITERAL = re.compile(
-    r"(?:[+-]?[\d.]+(?:e[+-]?\d+)?|[bx]?'(?:[^'\\]|''|\\.)*'|null|current_timestamp(?:\(\d*\))?)", re.DOTALL | re.IGNORECASE
+    r"(?:[+-]?[\d.]+(?:e[+-]?\d+)?|[bx]?'(?:[^'\\]|''|\\.)*'|null|current_timestamp(?:\(\d*\))?)",
+    re.DOTALL | re.IGNORECASE,
 )
 _SEQUENCE = {"start": 1, "increment": 1, "minimum": 1, "maximum": 9223372036854775806, "cache": 1000}
 _SEQUENCE_NAMES = {"minimum": "minvalue", "maximum": "maxvalue"}
@@ -179,7 +180,11 @@ class MySQLTables(Tables):
             method = method or "BTREE"  # where an index is one of hashes unless something else is said
         options: dict[str, Code | None] = {"unique": True if item.thing.kind == "unique" else None}
         # In capitals SQLAlchemy would quote it.
-        options |= self.option(Index, "prefix", method) if is_special else self.option(Index, "using", method and method.lower())
+        options |= (
+            self.option(Index, "prefix", method)
+            if is_special
+            else self.option(Index, "using", method and method.lower())
+        )
         parts: list[Code] = [_unquoted(part) if _are_plain([part]) else sql(written_part(part)) for part in columns]
         name = _free_name(made, _unquoted(columns[0])) if is_unnamed(item.thing) else item.name
         return sqlalchemy("Index")(name, *parts, **options)

@@ -7,7 +7,7 @@ schema where it is not the one that sessions begin in.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import (
     Column,
@@ -23,7 +23,7 @@ from sqlalchemy.schema import CreateTable
 from dbmigrate.catalogue import Object
 from dbmigrate.dialects.code import Call, Code, Name, evaluated, sql, sqlalchemy
 from dbmigrate.dialects.code_tables import AS_WRITTEN, METADATA, Item, Made, Place, Reference, Tables, expression
-from dbmigrate.dialects.postgresql_clauses import unquoted
+from dbmigrate.dialects.postgresql_clauses import several, unquoted
 from dbmigrate.dialects.postgresql_types import (
     MODULE,
     columns,
@@ -40,8 +40,11 @@ _SERIALS = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial
 _NEXT = re.compile(r"nextval\('(.+)'::regclass\)", re.DOTALL)
 _SEQUENCE = re.compile(r"(INCREMENT BY|MINVALUE|MAXVALUE|START WITH|CACHE) (-?\d+)")
 _SEQUENCE_NAMES = {
-    **{"INCREMENT BY": "increment", "MINVALUE": "minvalue", "MAXVALUE": "maxvalue"},
-    **{"START WITH": "start", "CACHE": "cache"},
+    "INCREMENT BY": "increment",
+    "MINVALUE": "minvalue",
+    "MAXVALUE": "maxvalue",
+    "START WITH": "start",
+    "CACHE": "cache",
 }
 #: Tables that have columns from elsewhere.
 _OTHERS = ("partition of", "inherits", "of type")
@@ -141,11 +144,15 @@ class PostgreSQLTables(Tables):
         """Take what is said of a table itself."""
         item = made.item
         options: dict[str, Code | None] = {"prefixes": ["UNLOGGED"] if item.takes("unlogged") else None}
-        for name, option in (("partition by", "partition_by"), ("access method", "using"), ("tablespace", "tablespace")):
+        for name, option in (
+            ("partition by", "partition_by"),
+            ("access method", "using"),
+            ("tablespace", "tablespace"),
+        ):
             if (value := item.left.get(name)) and (found := self.option(Table, option, str(value))):
                 options |= found
                 item.take(name)
-        if found := self.option(Table, "with", _storage(item.thing.get("options"))):
+        if found := self.option(Table, "with", _storage(several(item.thing, "options"))):
             options |= found
             item.take("options")
         options["comment"] = item.take("comment")
@@ -251,24 +258,24 @@ class PostgreSQLTables(Tables):
         found = [(unquoted(what) if is_name(what) else sql(what), operator) for what, _, operator in parts]
         return Name("ExcludeConstraint", MODULE)(*found, **options)
 
-    def index(self, made: Made, item: Item) -> Call | None:
+    def index(self, made: Made, item: Item) -> Call | None:  # noqa: ARG002
         """Take an index."""
         _, method, words, *rest = cut(item.take("definition") or "")
         options: dict[str, Code | None] = {"unique": item.takes("unique") or None}
-        options |= self.option(Index, "using", None if method == "btree" else method)
         left = list[str]()
+        options |= self.option(Index, "using", None if method == "btree" else method)
         while rest:
             if rest[0] == "INCLUDE":
                 options |= self.option(Index, "include", columns(rest[1]))
                 rest = rest[2:]
             elif rest[0] == "WITH":
-                options |= self.option(Index, "with", _storage(tuple(elements(rest[1]))))
+                options |= self.option(Index, "with", _storage(elements(rest[1])))
                 rest = rest[2:]
             elif rest[0] == "WHERE":
                 options |= self.option(Index, "where", sql(inside(" ".join(rest[1:]))))
                 rest = []
             elif rest[0] == "NULLS" and (option := self.option(Index, "nulls_not_distinct", value=True)):
-                options, rest = options | option, rest[3:]
+                options, rest = {**options, **option}, rest[3:]
             else:
                 left.append(rest.pop(0))
         if space := item.take("tablespace"):
@@ -304,10 +311,9 @@ def _numbers(options: str) -> dict[str, Code | None]:
     return found | {"cycle": True if options.endswith("CYCLE") else None}
 
 
-def _storage(options: object) -> dict[str, Code] | None:
+def _storage(options: Iterable[str]) -> dict[str, Code] | None:
     """Return storage parameters, which the server has as name=value."""
-    found = list(options) if isinstance(options, tuple) else []  # pyright: ignore[reportUnknownArgumentType]
-    pairs = (str(option).partition("=") for option in found)  # pyright: ignore[reportUnknownArgumentType]
+    pairs = (option.partition("=") for option in options)
     return {name: value.strip("'") for name, _, value in pairs} or None
 
 

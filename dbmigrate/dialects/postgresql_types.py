@@ -78,15 +78,15 @@ def inside(text: str) -> str:
 
 def elements(text: str) -> Iterator[str]:
     """Give what stands between the commas of a list in parentheses."""
-    piece, depth = "", 0
-    for _, token, _ in tokens(text[1:-1], POSTGRESQL):
-        depth += (token == "(") - (token == ")")
-        if token == "," and depth == 0:
-            yield piece.strip()
-            piece = ""
+    element, depth = "", 0
+    for _, piece, _ in tokens(text[1:-1], POSTGRESQL):
+        depth += (piece == "(") - (piece == ")")
+        if piece == "," and depth == 0:
+            yield element.strip()
+            element = ""
         else:
-            piece += token
-    yield piece.strip()
+            element += piece
+    yield element.strip()
 
 
 def columns(text: str) -> list[str]:

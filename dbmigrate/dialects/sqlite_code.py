@@ -7,7 +7,10 @@ as a primary key is the number of the row.
 from __future__ import annotations
 
 import re
+from typing import Any, cast
+
 from sqlalchemy import CheckConstraint, Column, Index, PrimaryKeyConstraint, Table
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from dbmigrate.dialects.code import Call, Code, Name, sql, sqlalchemy
 from dbmigrate.dialects.code_tables import AS_WRITTEN, Item, Made, Reference, Tables, expression
@@ -53,21 +56,21 @@ class SQLiteTables(Tables):
     def _type(self, item: Item) -> Code:
         declared, collation = item.take("type") or "", item.take("collation")
         found = _TYPE.fullmatch(declared)
-        known = self.dialect.ischema_names.get(found[1]) if found else None  # type: ignore[attr-defined]
-        if found is None or known is None:
-            words = f"{declared} COLLATE {collation}".strip() if collation else declared
-            return AS_WRITTEN(words)
-        name = known.__name__
-        type_: Name | Call = sqlalchemy(name) if known.__module__ == "sqlalchemy.sql.sqltypes" else Name(name, _MODULE)
-        if found[2]:
-            type_ = type_(*(int(number) for number in found.groups()[1:] if number))
-        if not self.can(type_, declared):
-            return AS_WRITTEN(f"{declared} COLLATE {collation}" if collation else declared)
-        if collation is None:
-            return type_
-        if name not in _COLLATED:
-            return AS_WRITTEN(f"{declared} COLLATE {collation}")
-        return type_(collation=collation) if isinstance(type_, Name) else type_.and_also(collation=collation)
+        made = self._known(found[1], [int(number) for number in found.groups()[1:] if number]) if found else None
+        is_same = made is not None and self.can(made, declared)
+        if made is None or not is_same or (collation and made.function.name not in _COLLATED):
+            return AS_WRITTEN(f"{declared} COLLATE {collation}".strip() if collation else declared)
+        made = made.and_also(collation=collation) if collation else made
+        return made if made.args or made.named else made.function
+
+    @staticmethod
+    def _known(name: str, sizes: list[int]) -> Call | None:
+        """Return the type that SQLAlchemy takes a name for."""
+        known = cast("dict[str, type[Any]]", SQLiteDialect.ischema_names).get(name)
+        if known is None:
+            return None
+        module = "sqlalchemy" if known.__module__ == "sqlalchemy.sql.sqltypes" else _MODULE
+        return Name(known.__name__, module)(*sizes)
 
     def key(self, item: Item) -> tuple[list[str], dict[str, Code | None]]:
         """Take a key; the order of one of its columns, or a collation, is not said."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import keyword
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from importlib import import_module
 from itertools import count
@@ -65,17 +65,24 @@ def module(
     variables = _variables([thing for thing in snapshot if thing.kind in _NAMED], home)
     tables: Tables = kind(connection.dialect, items, home, variables)
 
+    is_wanted = wanted(home, include, exclude)
+    found = list(tables.tables(is_wanted))
+    for item in items:
+        item.is_said |= item.thing.key == ("schema", "", "", home)
+    left = (item for item in items if is_wanted(item.thing))
+    return _text(variables, [*tables.before.values()], found, [*_left(left)])
+
+
+def wanted(home: str, include: Collection[str], exclude: Collection[str]) -> Callable[[Object], bool]:
+    """Return what tells whether an object is wanted, by patterns of its place: in the schema `home` a name will do."""
+
     def is_wanted(thing: Object) -> bool:
         schema, name = thing.owner
         called = {f"{schema}.{name}" if schema else name, *([name] if schema == home else ())}
         is_in = not include or any(fnmatchcase(each, pattern) for each in called for pattern in include)
         return is_in and not any(fnmatchcase(each, pattern) for each in called for pattern in exclude)
 
-    found = list(tables.tables(is_wanted))
-    for item in items:
-        item.is_said |= item.thing.key == ("schema", "", "", home)
-    left = (item for item in items if is_wanted(item.thing))
-    return _text(variables, [*tables.before.values()], found, [*_left(left)])
+    return is_wanted
 
 
 def _text(
@@ -115,7 +122,7 @@ def _imports(used: Collection[Name]) -> Iterator[str]:
     for module, found in sorted(modules.items()):
         ordered = sorted(found, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
         line = f"from {module} import {', '.join(ordered)}"
-        yield line if len(line) <= WIDTH else f"from {module} import (\n    {',{}    '.format(chr(10)).join(ordered)},\n)"
+        yield (line if len(line) <= WIDTH else f"from {module} import (\n    {f',{chr(10)}    '.join(ordered)},\n)")
 
 
 def _variables(things: Iterable[Object], home: str) -> dict[Key, str]:

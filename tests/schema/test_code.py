@@ -147,8 +147,19 @@ def test_all_of_postgresql_is_there_or_listed(postgresql: Database, tmp_path: Pa
     postgresql.execute(*history(version, extensions))
     text, found, other = coded(postgresql), taken(postgresql), postgresql.another()
     Path("/tmp/sc_pg.py").write_text(text)
-    other.execute("CREATE FUNCTION public.add(a integer, b integer DEFAULT 1) RETURNS integer LANGUAGE sql IMMUTABLE STRICT AS 'SELECT a + b'")
-    needed = sorted_snapshot(found.dialect, [i for i in found if i.kind in ("extension", "schema", "collation", "enum", "type") or i.name.startswith("day_diff") or (i.kind =="column" and (i.schema, i.table) == ("app", "address"))])
+    other.execute(
+        "CREATE FUNCTION public.add(a integer, b integer DEFAULT 1) RETURNS integer LANGUAGE sql IMMUTABLE STRICT AS 'SELECT a + b'"
+    )
+    needed = sorted_snapshot(
+        found.dialect,
+        [
+            i
+            for i in found
+            if i.kind in ("extension", "schema", "collation", "enum", "type")
+            or i.name.startswith("day_diff")
+            or (i.kind == "column" and (i.schema, i.table) == ("app", "address"))
+        ],
+    )
     for sql in [script(needed)]:
         Migrator(other.url, MemorySource([sql_migration("1", "needed", sql)])).upgrade()
     changes = diff(found, made(text, other))

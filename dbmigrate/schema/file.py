@@ -1,0 +1,131 @@
+"""The schema as a file that is kept beside the migrations: how it is written, and how it differs.
+
+Laws of this file: a file is replaced as a whole, or not touched; what it says was read under the lock that keeps other
+migrators out.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Collection, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from difflib import unified_diff
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from dbmigrate.catalogue import sorted_snapshot
+from dbmigrate.connect import connect, engine_of
+from dbmigrate.errors import ConfigurationError, MigrationError, counted
+from dbmigrate.model import Outcome, Report
+from dbmigrate.run import Run, Settings, writing
+from dbmigrate.schema import script, snapshot
+from dbmigrate.schema.python import module, wanted
+
+
+def described(run: Run, *, sql: bool, include: Collection[str] = (), exclude: Collection[str] = ()) -> str:
+    """Return the schema as a script, or as Python; `include` and `exclude` are those of `code`.
+
+    Raises ConfigurationError where there is no text for what is there.
+    """
+    taken = snapshot(run.connection, ledger=run.ledger.table, dialect=run.dialect)
+    if not sql:
+        return module(taken, run.connection, include=include, exclude=exclude)
+    is_wanted = wanted(str(run.connection.dialect.default_schema_name or ""), include, exclude)
+    try:
+        return script(sorted_snapshot(taken.dialect, filter(is_wanted, taken)))
+    except ValueError as error:  # something in it is hidden from this user
+        raise ConfigurationError(f"there is no SQL for this schema: {error}") from error
+
+
+def described_now(
+    settings: Settings, *, sql: bool, include: Collection[str] = (), exclude: Collection[str] = ()
+) -> str:
+    """Return the schema of a Migrator's database, over a connection of its own. Reads only, without the lock.
+
+    Raises ConfigurationError as `described` does, or if there is no such database; and MigrationError.
+    """
+    if not settings.dialect.exists(settings.url):
+        raise ConfigurationError("there is no database yet, so there is no schema")
+    run = Run(settings)
+    with engine_of(settings.database) as engine, connect(engine, run):
+        return described(run, sql=sql, include=include, exclude=exclude)
+
+
+def is_sql(path: str | os.PathLike[str]) -> bool:
+    """Tell which form a file of this name has: a script, or Python."""
+    return Path(path).suffix == ".sql"
+
+
+def difference(path: str | os.PathLike[str], text: str) -> str:
+    """Return how a file differs from what it should be, as `diff -u` has it; "" if it does not.
+
+    A file that is missing is an empty one. Raises ConfigurationError if it cannot be read.
+    """
+    name = os.fspath(path)
+    before = _read(path) or ""
+    lines = unified_diff(before.splitlines(keepends=True), text.splitlines(keepends=True), name, f"{name} (database)")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+@contextmanager
+def kept(path: str | os.PathLike[str], session: Callable[[], AbstractContextManager[Run]]) -> Generator[list[Outcome]]:
+    """Give a list for the steps that end in what is inside; if there are any, write the file behind it.
+
+    Also behind an error, which gets a note if that fails; otherwise MigrationError says so. `session` gives a locked
+    one.
+    """
+    ended = list[Outcome]()
+    try:
+        yield ended
+    except BaseException as error:
+        try:
+            _keep(path, session, ended)
+        except MigrationError as trouble:
+            error.add_note(str(trouble))
+        raise
+    _keep(path, session, ended)
+
+
+def _keep(
+    path: str | os.PathLike[str], session: Callable[[], AbstractContextManager[Run]], ended: list[Outcome]
+) -> None:
+    if not ended:
+        return
+    try:
+        with session() as run, writing(run) if run.dialect.begin_is_the_lock else nullcontext():
+            _write(path, described(run, sql=is_sql(path)))
+    except (MigrationError, SQLAlchemyError, OSError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        steps = f"{counted(len(ended), 'step')} of this call {'is' if len(ended) == 1 else 'are'} committed"
+        raise MigrationError(
+            f"{steps}; then the schema file {os.fspath(path)} could not be written, and is as it was: {reason}. When "
+            "the cause is corrected, the command `schema print` gives its text",
+            report=Report(tuple(ended)),
+        ) from error
+
+
+def _write(path: str | os.PathLike[str], text: str) -> None:
+    """Replace a file, unless it is so already; whoever reads it sees the one or the other."""
+    if _read(path) == text:
+        return
+    target = Path(os.path.realpath(path))  # a link stays one
+    number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(number, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        with suppress(FileNotFoundError):
+            Path(name).chmod(target.stat().st_mode & 0o7777)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _read(path: str | os.PathLike[str]) -> str | None:
+    """Return what is in a file. None: there is none, or it is no text."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
