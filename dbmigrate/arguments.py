@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import make_url
@@ -46,8 +46,8 @@ def _is_lock_limit(value: object) -> bool:
 
 
 def _is_schema_file(value: object) -> bool:
-    text = str(value) if isinstance(value, str | Path) else ""
-    return value is None or (_is_name(text) and "\0" not in text and Path(text).suffix in (".py", ".sql"))
+    text = str(value) if isinstance(value, str | PurePath) else ""
+    return value is None or (_is_name(text) and "\0" not in text and PurePath(text).suffix in (".py", ".sql"))
 
 
 def _is_tolerable(value: object) -> bool:

@@ -437,26 +437,13 @@ class Migrator(Settings):
         return checked(steps, self.dialect, known, run.ledger, one=self.transaction == "all")
 
     def _run(self, choose: Callable[[Survey], tuple[Step, ...]], *, fixed: bool = False, redo: bool = False) -> Report:
-        began = time.monotonic()
-        with self._described() as ended:
-            self._carry_out(Run(self, outcomes=ended), choose, fixed=fixed, redo=redo)
-        return Report(tuple(ended), time.monotonic() - began)
-
-    def _described(self) -> AbstractContextManager[list[Outcome]]:
-        """Give a list for the steps that end in what is inside; if there are any, the schema file is written."""
-        if self.schema_file is None:
-            return nullcontext([])
-        from dbmigrate.schema.file import kept  # noqa: PLC0415 - only where there is one
-
-        return kept(self.schema_file, partial(self._session, create=False))
-
-    def _carry_out(self, run: Run, choose: Callable[[Survey], tuple[Step, ...]], *, fixed: bool, redo: bool) -> None:
         """Plan without a lock, and carry out under it; over a new session where a step used one up.
 
         `fixed`: the first plan is carried out or nothing, as whenever something is taken back; otherwise a ledger that
         moved is planned from again. `redo`: in one transaction, if that is possible.
         """
-        migrations = sound(self.source.load())
+        began = time.monotonic()
+        migrations, run = sound(self.source.load()), Run(self)
         known: Known = {}
 
         def chosen(survey: Survey, *, unlocked: bool = False) -> tuple[Sequence[Step], History]:
@@ -467,10 +454,10 @@ class Migrator(Settings):
 
         is_new = not self.dialect.exists(self.url)
         if is_new and not chosen(look(run, migrations, empty=True))[0]:  # a connection would create it
-            return
+            return Report((), time.monotonic() - began)
         course: tuple[Sequence[Step], History | Record] | None = None  # steps, and what they follow
         seq, one = -1, False
-        with engine_of(self.database) as engine:
+        with self._described() as run.outcomes, engine_of(self.database) as engine:
             while course is None or course[0]:
                 try:
                     with connect(engine, run) as connection:
@@ -500,6 +487,15 @@ class Migrator(Settings):
                 except MigrationError as error:
                     _complete(run, error)
                     raise
+        return Report(tuple(run.outcomes), time.monotonic() - began)
+
+    def _described(self) -> AbstractContextManager[list[Outcome]]:
+        """Give a list for the steps that end in what is inside; if there are any, the schema file is written."""
+        if self.schema_file is None:
+            return nullcontext([])
+        from dbmigrate.schema.file import kept  # noqa: PLC0415 - only where there is one
+
+        return kept(self.schema_file, partial(self._session, create=False))
 
     def _finished(self, run: Run, migrations: Sequence[Migration]) -> Survey:
         """Look again under the lock, when nobody is running the step that did not end, if there is one."""

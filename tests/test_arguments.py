@@ -33,6 +33,10 @@ _WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"acquire_timeout": True}, "acquire_timeout is a number of seconds, not True"),
     ({"acquire_timeout": None}, "acquire_timeout is a number of seconds, not None"),
     ({"lock_timeout": "5"}, "lock_timeout is a number of seconds, 'default' or None, not '5'"),
+    ({"schema_file": "schema.txt"}, r"schema_file is a path that ends with .py or .sql, or None, not 'schema.txt'"),
+    ({"schema_file": ".py"}, "schema_file is a path that ends"),
+    ({"schema_file": b"schema.py"}, "schema_file is a path that ends"),
+    ({"schema_file": "sqlite:///schema.py"}, "schema_file is .*, not a URL$"),
     ({"source": sqlalchemy.create_engine("sqlite://")}, "source is .*, not Engine$"),
 ]
 

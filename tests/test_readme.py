@@ -318,6 +318,8 @@ def test_json_is_as_the_table_says(
         said(name)
     for name in ("downgrade", "upgrade", "config", "completions", "new"):
         said(name)
+    said("schema print")
+    said("schema check", "schema", "check", "schema.py")
     assert set(types) == {"accept", "resolve", "resume"}  # they end as `baseline` and `upgrade` do
     failed = run("accept", "1", "--reason", "x")
     assert (failed["result"], failed["exit_code"]) == (None, 1)

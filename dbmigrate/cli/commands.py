@@ -200,7 +200,8 @@ def schema(call: Call) -> Answer:
     from dbmigrate.schema.file import described_now  # noqa: PLC0415 - other commands do not need it
 
     found = described_now(call.migrator, sql=options.sql, include=options.include, exclude=options.exclude)
-    return Answer([found.rstrip("\n")], {"format": 1, "type": "Schema", "script": found}, is_script=True)
+    lines = [found.removesuffix("\n")] if found else []
+    return Answer(lines, {"format": 1, "type": "Schema", "script": found}, is_script=True)
 
 
 def _schema_file(call: Call) -> str:

@@ -66,7 +66,8 @@ class SQLiteTables(Tables):
     @staticmethod
     def _known(name: str, sizes: list[int]) -> Call | None:
         """Return the type that SQLAlchemy takes a name for."""
-        known = cast("dict[str, type[Any]]", SQLiteDialect.ischema_names).get(name)
+        types = cast("dict[str, type[Any]]", SQLiteDialect.ischema_names)  # pyright: ignore[reportUnknownMemberType]
+        known = types.get(name)
         if known is None:
             return None
         module = "sqlalchemy" if known.__module__ == "sqlalchemy.sql.sqltypes" else _MODULE
