@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import SQLAlchemyError
 
 from dbmigrate.catalogue import Object, Property
 from dbmigrate.dialects.code import Call, Code, Name, evaluated, sql, sqlalchemy
@@ -156,8 +157,10 @@ class Tables:
     def can(self, code: Code, text: str, same: Callable[[str], str] = str.upper) -> bool:
         """Tell whether this version of SQLAlchemy writes a type as the database does."""
         made = evaluated(code)
-        made = made() if isinstance(made, type) else made
-        return made is not None and same(made.compile(dialect=self.dialect)) == same(text)
+        try:
+            return made is not None and same(made.compile(dialect=self.dialect)) == same(text)
+        except SQLAlchemyError:  # it is a type of another server of the family
+            return False
 
     def tables(self, wanted: Callable[[Object], bool]) -> Iterator[tuple[Item, Call]]:
         """Give each table that is wanted, with the call that makes it."""

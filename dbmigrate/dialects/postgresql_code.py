@@ -97,7 +97,9 @@ class PostgreSQLTables(Tables):
             _, words, *rest = cut(check.take("definition") or "")
             check.is_said = not rest
             if not rest:
-                options["check"] = sql(inside(words))
+                made = sql(inside(words))
+                # A text, where it can be one: not every version of SQLAlchemy says that it may be more.
+                options["check"] = made.args[0] if made.function.name == "text" else made
                 if check.name == f"{item.name}_check" or not options["not_null"]:
                     options["constraint_name"] = check.name
                 else:  # SQLAlchemy would give the name to NOT NULL

@@ -95,7 +95,8 @@ def code(
     MariaDB on whether the URL begins with `mysql` or `mariadb`. Tables stand in the order of their schemas and names,
     and columns in that of their names, behind those of the primary key: where the migrations of two people meet, the
     order in which columns came differs from one database to another, and this file shall not. It is formatted as
-    `ruff format` and black have it, imports what it needs and no more, and passes `mypy --strict`.
+    `ruff format` and black have it, imports what it needs and no more, and passes `mypy --strict` (with SQLAlchemy from
+    2.0.58 on: before, some of its own types had none).
 
     Reads only, as `snapshot` does. In a name that cannot be one in Python, `_` stands for each character that is at
     fault; where several become the same, all but one have a number behind them.

@@ -7,9 +7,10 @@ import re
 import subprocess
 import sys
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import sqlalchemy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import MetaData, create_engine, event
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Database
+
+
+_VERSION: Final = tuple(int(number) for number in re.findall(r"\d+", sqlalchemy.__version__)[:3])
 
 
 def coded(database: Database, **how: Any) -> str:
@@ -86,12 +90,14 @@ def checked(text: str, folder: Path) -> None:
     """Make sure that formatter, linter and type checker have nothing to say."""
     path = folder / "schema.py"
     path.write_text(text, encoding="utf-8")
-    for command in (
+    commands = [
         ["ruff", "format", "--isolated", "--check", "--diff"],
         ["ruff", "format", "--isolated", "--check", "--diff", "--line-length=120"],
         ["ruff", "check", "--isolated", "--quiet", "--select=E4,E7,E9,F,I,UP"],
-        ["mypy", "--strict", f"--cache-dir={folder / 'cache'}"],
-    ):
+    ]
+    if _VERSION >= (2, 0, 58):  # earlier ones have functions without types
+        commands.append(["mypy", "--strict", f"--cache-dir={folder / 'cache'}"])
+    for command in commands:
         ran = subprocess.run(
             [sys.executable, "-m", *command, str(path)], cwd=folder, capture_output=True, text=True, check=False
         )
@@ -105,6 +111,8 @@ def checked(text: str, folder: Path) -> None:
 @pytest.mark.every_driver
 def test_a_shop_comes_back_whole(database: Database) -> None:
     """What is usual has words, all of it, with every driver; and what was made anew gives the same code."""
+    if database.driver == "mysqlconnector" and _VERSION < (2, 1):
+        pytest.skip("SQLAlchemy writes % twice with this driver before 2.1")
     database.execute(*SHOPS[database.kind])
     text, other = coded(database), database.another()
 
