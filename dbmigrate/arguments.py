@@ -81,6 +81,7 @@ _RIGHT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "steps": (lambda v: isinstance(v, int) and _is_number(v) and v > 0, "a number of at least 1"),
     "statement": (lambda v: v is None or (isinstance(v, int) and _is_number(v)), "the number of a statement or None"),
     "force": (lambda v: isinstance(v, bool), "True or False"),
+    "overwrite": (lambda v: isinstance(v, bool), "True or False"),
     "applied": (lambda v: isinstance(v, bool), "True or False"),
     "reason": (lambda v: isinstance(v, str) and bool(v.strip()), "a text that says why"),
 }

@@ -1,4 +1,4 @@
-"""Create and drop whole databases: before the first migration, and after the last test.
+"""Create, copy and drop whole databases: before the first migration, and after the last test.
 
     from dbmigrate import Migrator, database
 
@@ -44,7 +44,7 @@ def exists(database: str | URL | Engine) -> bool:
             driver is asynchronous or not installed; or the server cannot be reached, or refuses.
 
     """
-    with _server(database, "looked for") as (dialect, connection, name):
+    with managing(database, "looked for") as (dialect, connection, name):
         return dialect.has_database(connection, name)
 
 
@@ -66,7 +66,7 @@ def create(database: str | URL | Engine) -> bool:
             and `exists` tells. Repeating the call does no harm.
 
     """
-    with _server(database, "created") as (dialect, connection, name):
+    with managing(database, "created") as (dialect, connection, name):
         return dialect.create_database(connection, name)
 
 
@@ -100,18 +100,79 @@ def drop(database: str | URL | Engine, *, force: bool = False) -> bool:
 
     """
     check(force=force)
-    with _server(database, "dropped") as (dialect, connection, name):
+    with managing(database, "dropped") as (dialect, connection, name):
         return dialect.drop_database(connection, name, force=force)
 
 
+def copy(database: str | URL | Engine, to: str | URL, *, overwrite: bool = False) -> bool:
+    """Create a database with all that is in another one: schema, rows, ledger. Return True if this call did.
+
+    False: there is one of that name, and it was left as it is; with `overwrite` it is made what the other one is,
+    whatever was in it and whoever is at work in it, and nobody is asked. That is much faster than to migrate anew, so
+    tests can have a copy each. Of any number of processes that copy to one name at the same instant one gets True.
+
+    PostgreSQL: `CREATE DATABASE ... TEMPLATE`. The server refuses while there are sessions on the database that is
+    copied, idle ones in a pool included; it waits for 5 seconds for them to end. Rights on the database itself, its
+    comment and the settings of `ALTER DATABASE ... SET` are not copied. `overwrite` needs PostgreSQL 13.
+
+    SQLite: the file with its write-ahead log, as it is committed. The copy is not synced to the disk.
+
+    MariaDB and MySQL: there is no such command, so the objects are made by the `script` of a snapshot (what that does
+    not say is not in the copy), and the rows are inserted; they must not change meanwhile. `overwrite` ends the sessions
+    on the copy, and puts back only the tables that have other rows, or another next AUTO_INCREMENT, as long as nothing
+    else differs; so it is fast where little was changed. A sequence goes on behind the values that the server had
+    cached, and a system-versioned table has only the rows of now in the copy.
+
+    Args:
+        database: As for `exists`.
+        to: The URL of the copy, on the same server and with the same user.
+        overwrite: Make it what the other one is if it is there.
+
+    Raises:
+        ConfigurationError: What `exists` raises it for; there is no such database; it is in use; `to` is the same
+            one, on another server, or comes with the server. No copy was made; with `overwrite` the one that was there
+            may be gone.
+        MigrationError: Something broke on the way: the copy may be there or not, complete or not. Call again, with
+            `overwrite`.
+
+    """
+    check(overwrite=overwrite)
+    url = read_database(to)
+    if not isinstance(url, URL):
+        raise ConfigurationError("to is the URL of the copy")
+    with managing(database, "overwritten" if overwrite else "copied", url) as (dialect, connection, name):
+        target = dialect.manage(url)[0]
+        if not dialect.has_database(connection, name):
+            raise ConfigurationError(f"there is no database {name!r} to copy: create it first. Nothing was changed")
+        if not overwrite:
+            return dialect.copy_database(connection, name, target)
+        dialect.restore_database(connection, name, target)
+        return True
+
+
+def _check_copy(url: URL, to: URL) -> None:
+    """Raise ConfigurationError for a copy that cannot be."""
+    (dialect, name, _), (_, target, _) = _read(url), _read(to)
+    if url.set(database="") != to.set(database=""):
+        raise ConfigurationError("a database is copied on its own server: the two URLs differ in more than the name")
+    if dialect.is_system(target):
+        raise ConfigurationError(f"the database {target!r} comes with the server: name your own")
+    if name == target:
+        raise ConfigurationError(f"{name!r} is the database itself: name another one for the copy")
+
+
 @contextmanager
-def _server(database: str | URL | Engine, what: str) -> Generator[tuple[Dialect, Connection, str]]:
+def managing(
+    database: str | URL | Engine, what: str = "looked for", to: URL | None = None
+) -> Generator[tuple[Dialect, Connection, str]]:
     """Give a connection from which the database can be managed, and its name. Errors come out as ours."""
     given = read_database(database)
     if isinstance(given, Connection):
         raise ConfigurationError("databases are not created or dropped in a transaction: pass the URL, or the Engine")
     url = given if isinstance(given, URL) else given.url
     dialect, name, places = _read(url)
+    if to is not None:
+        _check_copy(url, to)
     if what == "dropped" and dialect.is_system(name):
         raise ConfigurationError(f"the database {name!r} comes with the server, and is not dropped: name your own")
     server = url.set(database="", query={}).render_as_string().rstrip("/")
@@ -128,7 +189,7 @@ def _server(database: str | URL | Engine, what: str) -> Generator[tuple[Dialect,
             hide_secrets(error, url)
             connection.invalidate()  # or closing it could fail as well, and hide this
             reason = f"the database {name!r} on {server} cannot be {what}: {dialect.message(error)}"
-            if what == "looked for" or dialect.is_refusal(error):
+            if what == "looked for" or (dialect.is_refusal(error) and what != "overwritten"):
                 raise ConfigurationError(f"{reason}. Nothing was changed: correct the cause, and call again") from error
             raise MigrationError(f"{reason}. It is not certain what was done: exists() tells; call again") from error
 

@@ -192,6 +192,19 @@ class Dialect:
         """Drop a database, with `force` even where others are at work in it. False: there is none."""
         raise NotImplementedError
 
+    def list_databases(self, connection: Connection, prefix: str) -> Sequence[str]:  # noqa: ARG002
+        """Return the names that begin so, of all databases that this user may see; none where there is no list."""
+        return ()
+
+    def copy_database(self, connection: Connection, source: str, target: str) -> bool:
+        """Create a database with all that is in another one. False: there is one of that name."""
+        raise NotImplementedError
+
+    def restore_database(self, connection: Connection, source: str, target: str) -> None:
+        """Make a database what another one is, whatever is in it and whoever is at work in it."""
+        while not self.copy_database(connection, source, target):
+            self.drop_database(connection, target, force=True)
+
     def is_refusal(self, error: DBAPIError) -> bool:  # noqa: ARG002
         """Tell whether the server refused to create or drop a database, and has changed nothing."""
         return False

@@ -251,6 +251,23 @@ class MySQL(Dialect):
                 "force does not do that here. Nothing was changed"
             ) from error
 
+    def list_databases(self, connection: Connection, prefix: str) -> Sequence[str]:
+        """Ask for those that this user may see."""
+        sql = text("SELECT SCHEMA_NAME FROM information_schema.schemata WHERE LEFT(SCHEMA_NAME, :length) = :prefix")
+        return [str(name) for (name,) in connection.execute(sql, {"prefix": prefix, "length": len(prefix)})]
+
+    def copy_database(self, connection: Connection, source: str, target: str) -> bool:
+        """Make everything in it again, and insert the rows."""
+        from dbmigrate.dialects.mysql_copy import copy  # noqa: PLC0415 - only where databases are copied
+
+        return copy(self, connection, source, target)
+
+    def restore_database(self, connection: Connection, source: str, target: str) -> None:
+        """Put back the rows of the tables that differ; all of it is made again only where something else does."""
+        from dbmigrate.dialects.mysql_copy import restore  # noqa: PLC0415 - only where databases are copied
+
+        restore(self, connection, source, target)
+
     def is_refusal(self, error: DBAPIError) -> bool:
         """Go by the code."""
         return _code(error) in _REFUSALS

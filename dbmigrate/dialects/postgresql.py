@@ -239,6 +239,24 @@ class PostgreSQL(Dialect):
                 f"{count}. End them, or pass force=True, which does. Nothing was changed"
             ) from error
 
+    def list_databases(self, connection: Connection, prefix: str) -> Sequence[str]:
+        """Look into pg_database, which everybody may read."""
+        sql = text("SELECT datname FROM pg_catalog.pg_database WHERE left(datname, length(:prefix)) = :prefix")
+        return [str(name) for (name,) in connection.execute(sql, {"prefix": prefix})]
+
+    def copy_database(self, connection: Connection, source: str, target: str) -> bool:
+        """Take it as the template, for which the server wants it to be without sessions; it waits 5 s for that."""
+        sql = f"CREATE DATABASE {self.quoted(target)} TEMPLATE {self.quoted(source)}"
+        try:
+            return send_unless(connection, sql, lambda error: _state(error) in ("42P04", "23505"))
+        except DBAPIError as error:
+            if _state(error) != "55006":
+                raise
+            raise ConfigurationError(
+                f"the database {source!r} is in use, and was not copied: {self.message(error)}. End the sessions on "
+                "it. There is no copy"
+            ) from error
+
     def is_refusal(self, error: DBAPIError) -> bool:
         """Go by the class of the SQLSTATE: not by one that says that something broke, or was stopped, half-way."""
         return (_state(error) or "")[:2] in _REFUSALS

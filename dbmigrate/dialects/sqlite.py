@@ -224,6 +224,23 @@ class SQLite(Dialect):
             return True
         return False
 
+    def copy_database(self, connection: Connection, source: str, target: str) -> bool:
+        """Make the file, and have SQLite itself write into it, so that what is in a write-ahead log is there too."""
+        if not self.create_database(connection, target):
+            return False
+        try:
+            with ExitStack() as stack:
+                old = stack.enter_context(closing(sqlite3.connect(source, timeout=_DROP_WAIT)))
+                new = stack.enter_context(closing(sqlite3.connect(target)))
+                new.execute("PRAGMA synchronous = OFF")
+                old.backup(new, progress=partial(_not_busy, source))
+        except BaseException as error:
+            Path(target).unlink(missing_ok=True)
+            if isinstance(error, sqlite3.Error):
+                raise ConfigurationError(f"{source} was not copied: {error}. There is no copy") from error
+            raise
+        return True
+
     def is_disposable(self, connection: Connection) -> bool:
         """Tell whether the main database is a file."""
         is_file = any(row[1] == "main" and row[2] for row in rows(connection, "PRAGMA database_list"))
@@ -444,6 +461,12 @@ def _locked(path: str, *, force: bool) -> Generator[None]:
         if os.name == "nt":  # where nobody can remove what is open
             stack.close()
         yield
+
+
+def _not_busy(path: str, status: int, _remaining: int, _total: int) -> None:
+    """Give up where sqlite3 would try for ever."""
+    if status in (_BUSY, _LOCKED):
+        raise ConfigurationError(f"{path} was not copied: somebody is writing into it. There is no copy: try again")
 
 
 def _no_lock(path: str, error: Exception) -> ConfigurationError:
