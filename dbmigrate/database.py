@@ -118,10 +118,10 @@ def copy(database: str | URL | Engine, to: str | URL, *, overwrite: bool = False
     SQLite: the file with its write-ahead log, as it is committed. The copy is not synced to the disk.
 
     MariaDB and MySQL: there is no such command, so the objects are made by the `script` of a snapshot (what that does
-    not say is not in the copy), and the rows are inserted; they must not change meanwhile. `overwrite` ends the sessions
-    on the copy, and puts back only the tables that have other rows, or another next AUTO_INCREMENT, as long as nothing
-    else differs; so it is fast where little was changed. A sequence goes on behind the values that the server had
-    cached, and a system-versioned table has only the rows of now in the copy.
+    not say is not in the copy), and the rows are inserted; they must not change meanwhile. `overwrite` ends the
+    sessions on the copy, and puts back only the tables that have other rows, or another next AUTO_INCREMENT, as long
+    as nothing else differs; so it is fast where little was changed. A sequence goes on behind the values that the
+    server had cached, and a system-versioned table has only the rows of now in the copy.
 
     Args:
         database: As for `exists`.

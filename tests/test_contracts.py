@@ -8,7 +8,8 @@ from zipfile import ZipFile
 import pytest
 
 from dbmigrate import FilesystemSource, MemorySource, TableLedger, python_migration, sql_migration
-from dbmigrate.testing import LedgerContract, SourceContract
+from dbmigrate.dialects import Dialect, dialect_for
+from dbmigrate.testing import DialectContract, LedgerContract, SourceContract
 from examples.archive_source.archive_source import ArchiveSource
 from examples.json_ledger.json_ledger import JsonLedger
 from examples.own_table_ledger.own_table_ledger import OwnTable
@@ -63,6 +64,26 @@ class TestOwnTable(OnDatabase):
     def make(self) -> Ledger:
         """Return it."""
         return OwnTable()
+
+
+class TestDialects(DialectContract):
+    """Those that are built in, over each driver."""
+
+    pytestmark = pytest.mark.every_driver
+
+    database: Database
+
+    @pytest.fixture(autouse=True)
+    def _place_it(self, database: Database) -> None:
+        self.database = database
+
+    def make(self) -> Dialect:
+        """Return the dialect of the URL."""
+        return dialect_for(self.database.url)
+
+    def engine(self) -> sqlalchemy.Engine:
+        """Return an engine for it."""
+        return self.database.engine()
 
 
 class InFolder(SourceContract):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -344,7 +345,7 @@ def test_several_copies_at_once(shop: Database, to: Database) -> None:
     assert sorted(map(str, answers)) == ["False", "False", "False", "True"]
     urls = [to.url.set(database=f"{to.name}_{n}") for n in range(4)]
     try:
-        assert at_once([lambda url=url: managed.copy(shop.url, url) for url in urls]) == [True] * 4
+        assert at_once([partial(managed.copy, shop.url, url) for url in urls]) == [True] * 4
     finally:
         for url in urls:
             managed.drop(url)

@@ -6,15 +6,14 @@ is dropped; what cannot be put back exactly is made again. Triggers are made beh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.catalogue import Object, Snapshot, sorted_snapshot
-from dbmigrate.dialects.base import Dialect, beside_places, rows, scalar, send
+from dbmigrate.dialects.base import Dialect, rows, scalar, send
 from dbmigrate.dialects.mysql_catalogue import objects
 from dbmigrate.dialects.mysql_effects import quoted
 from dbmigrate.dialects.mysql_script import script
@@ -132,7 +131,11 @@ def _names(snapshot: Snapshot) -> dict[str, str]:
 def _filled(connection: Connection, database: str, names: dict[str, str]) -> set[str]:
     """Return the tables that have rows."""
     tables = [name for name, kind in names.items() if kind == "table"]
-    return _those(connection, tables, lambda name: f"EXISTS (SELECT 1 FROM {_full(database, name)})")
+
+    def has_rows(name: str) -> str:
+        return f"EXISTS (SELECT 1 FROM {_full(database, name)})"
+
+    return _those(connection, tables, has_rows)
 
 
 def _changed(
@@ -154,7 +157,7 @@ def _changed(
     return _those(connection, tables, differs) | {name for name in tables if old.get(name) != new.get(name)}
 
 
-def _those(connection: Connection, names: Sequence[str], condition: Any) -> set[str]:  # noqa: ANN401
+def _those(connection: Connection, names: Sequence[str], condition: Callable[[str], str]) -> set[str]:
     """Return the tables of which a condition is true, with few statements."""
     found = set[str]()
     for start in range(0, len(names), _MANY):

@@ -1,0 +1,221 @@
+"""Databases for tests: migrated once, and copied for each test. The plugin of pytest is its only caller here.
+
+    kit = Kit(folder, run, worker)
+    url = kit.fresh(migrator)
+    kit.close()
+
+Laws: only databases that are called as `NAME` says are touched, never the one in the URL of a Migrator; each belongs to
+a run, whose processes hold a lock for as long as they live, and those of a run without such a lock are dropped by the
+next one. All processes of a run share a folder, in which the template is made by one of them.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import sqlite3
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL, Connection
+
+from dbmigrate import database
+from dbmigrate.connect import without_secrets
+from dbmigrate.dialects import Dialect, dialect_for
+from dbmigrate.errors import ConfigurationError
+from dbmigrate.migrator import Migrator
+from dbmigrate.run import Settings
+
+#: What the names of the kit's databases begin with, and nobody else's.
+PREFIX = "dbmigrate_kit_"
+#: Behind it: the run, the process that it belongs to or "template", which Migrator it is for, and a number.
+NAME = re.compile(PREFIX + "([0-9a-f]{12})_([0-9a-z]{1,12})_([0-9a-f]{8})(?:_[0-9]+)?")
+_TEMPLATE = "template"
+#: Seconds that the processes of a run wait for one that makes the template.
+_PATIENCE = 3600.0
+
+
+@dataclass(slots=True)
+class _Place:
+    """What this process has for a Migrator: a session on its server that says so, and names."""
+
+    migrator: Migrator
+    key: str
+    dialect: Dialect
+    connection: Connection
+    #: The lock that says that this process lives.
+    lock: str
+    own: URL
+    #: That of the whole run.
+    template: URL
+    #: Why there is no template.
+    trouble: Exception | None = None
+    is_complete: bool = False
+    count: int = 0
+
+
+class Kit:
+    """The databases of one process in a run."""
+
+    def __init__(self, folder: Path, run: str, worker: str = "main") -> None:
+        """Touches nothing.
+
+        Args:
+            folder: Where SQLite files and the notes of the run are; the same for all its processes, and of no other.
+            run: What all processes of this run say, and those of no other.
+            worker: What tells this process from the others of the run.
+
+        """
+        self._folder = folder
+        # several machines can share a run, but not the folder
+        self._run = sha256(f"{run}\x1f{socket.gethostname()}\x1f{folder}".encode()).hexdigest()[:12]
+        self._worker = re.sub("[^0-9a-z]", "", worker.lower())[:12] or "main"
+        self._places: dict[str, _Place] = {}
+        self._known: dict[int, _Place] = {}
+        self._stack = ExitStack()
+
+    def fresh(self, migrator: Migrator) -> URL:
+        """Return the URL of a database with all migrations applied, as if nobody had used it.
+
+        It is this process's only one for that Migrator: what was in it is gone, and who is at work in it is ended. The
+        first call of a run migrates; where that fails, every other call of this process raises the same error.
+
+        Raises:
+            ConfigurationError: The Migrator has no URL, its ledger is elsewhere and not empty, or the server refuses.
+            MigrationError: The migrations fail, with any of their errors.
+
+        """
+        place = self._place(migrator)
+        if not place.is_complete and place.trouble is None:
+            try:
+                self._complete(place)
+            except Exception as error:  # noqa: BLE001 - it is raised below, each time
+                place.trouble = error
+        if place.trouble is not None:
+            raise place.trouble
+        database.copy(place.template, place.own, overwrite=True)
+        return place.own
+
+    def named(self, migrator: Migrator) -> Migrator:
+        """Return the same Migrator with the URL of a database of the kit's that does not exist; another each time."""
+        place = self._place(migrator)
+        place.count += 1
+        return _at(migrator, self._url(migrator, f"{self._name(self._worker, place.key)}_{place.count}"))
+
+    def close(self) -> None:
+        """Drop this process's databases; and all that are left of the run, if no other process of it lives."""
+        with self._stack:
+            for place in self._places.values():
+                database.drop(place.own, force=True)
+                if not place.dialect.begin_is_the_lock:
+                    place.dialect.unlock(place.connection, place.lock)
+                with self._alone():
+                    self._sweep(place, ours=True)
+        self._places.clear()
+        self._known.clear()
+
+    def _name(self, who: str, key: str) -> str:
+        return f"{PREFIX}{self._run}_{who}_{key}"
+
+    def _url(self, migrator: Migrator, name: str) -> URL:
+        if not isinstance(migrator.database, URL):
+            raise ConfigurationError(
+                "databases for tests are made on the server of the Migrator: give it a URL, not an Engine or a "
+                "Connection. Nothing was touched"
+            )
+        url = migrator.database.set(database=name)
+        return dialect_for(url).beside(url, self._folder)
+
+    def _place(self, migrator: Migrator) -> _Place:
+        """Return what this process has for a Migrator; at first, connect and make this process known."""
+        if id(migrator) in self._known:
+            return self._known[id(migrator)]
+        key = _key(migrator)
+        if key not in self._places:
+            own, template = (self._url(migrator, self._name(who, key)) for who in (self._worker, _TEMPLATE))
+            self._folder.mkdir(parents=True, exist_ok=True)
+            dialect, connection, _ = self._stack.enter_context(database.managing(own))
+            lock = _lock(dialect, self._run, self._worker, key)
+            if not (dialect.begin_is_the_lock or dialect.try_lock(connection, lock)):
+                raise ConfigurationError(f"another process of this run is called {self._worker}: call it otherwise")
+            self._places[key] = _Place(migrator, key, dialect, connection, lock, own, template)
+        return self._known.setdefault(id(migrator), self._places[key])
+
+    def _complete(self, place: _Place) -> None:
+        """See that there is a template, and that this process's own database is one that it made."""
+        # It has the lock by now: a database of a process without one is nobody's.
+        if not database.create(place.own):
+            raise ConfigurationError(f"there is a database {place.own.database}, which this process did not make")
+        note = self._note(place.key)
+        with self._alone():
+            if not note.exists():
+                self._sweep(place)
+                database.drop(place.template, force=True)  # of one that was killed in the middle
+                database.create(place.template)
+                migrator = _at(place.migrator, place.template)
+                if migrator.history():
+                    raise ConfigurationError(
+                        "the database was just created, and the ledger has records: it is somewhere else. Give the "
+                        "Migrator for tests one that is empty"
+                    )
+                migrator.upgrade()
+                note.touch()
+        place.is_complete = True
+
+    def _note(self, key: str) -> Path:
+        """Return the file that says that a template is complete."""
+        return self._folder / f"{key}.ready"
+
+    def _sweep(self, place: _Place, *, ours: bool = False) -> None:
+        """Drop the databases of runs that have ended, on that server: of all others, or of ours."""
+        runs = dict[str, list[re.Match[str]]]()
+        for name in place.dialect.list_databases(place.connection, PREFIX):
+            found = NAME.fullmatch(name)
+            if found is not None and (found[1] == self._run) is ours:
+                runs.setdefault(found[1], []).append(found)
+        for run, names in runs.items():
+            if _is_over(place, run, {(found[2], found[3]) for found in names if found[2] != _TEMPLATE}):
+                for found in names:
+                    place.dialect.drop_database(place.connection, found[0], force=True)
+                    if ours:
+                        self._note(found[3]).unlink(missing_ok=True)
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Keep the other processes of the run out; a lock of SQLite ends with its process on every system."""
+        with closing(sqlite3.connect(self._folder / "lock", timeout=_PATIENCE, isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
+
+
+def _lock(dialect: Dialect, run: str, worker: str, key: str) -> str:
+    return dialect.lock_key(run, f"{worker}_{key}")
+
+
+def _is_over(place: _Place, run: str, processes: Iterable[tuple[str, str]]) -> bool:
+    """Tell whether none of the processes of a run lives."""
+    for worker, key in processes:
+        lock = _lock(place.dialect, run, worker, key)
+        if not place.dialect.try_lock(place.connection, lock):
+            return False
+        place.dialect.unlock(place.connection, lock)
+    return True
+
+
+def _at(migrator: Migrator, url: URL) -> Migrator:
+    """Return the same Migrator for another database."""
+    given: dict[str, Any] = {field.name: getattr(migrator, field.name) for field in fields(Settings)}
+    given["database"] = url
+    return Migrator(**given)
+
+
+def _key(migrator: Migrator) -> str:
+    """Return what tells a Migrator from others, in every process: where its database is, and what it does there."""
+    kind, table = type(migrator.ledger).__qualname__, getattr(migrator.ledger, "table", "")
+    parts = [without_secrets(migrator.url), kind, str(table), str(getattr(migrator.ledger, "schema", ""))]
+    parts += [f"{m.version} {m.name} {m.up.checksum}" for m in migrator.source.load()]
+    return sha256("\x1f".join(parts).encode()).hexdigest()[:8]
