@@ -196,6 +196,9 @@ class Dialect:
         """Return the names that begin so, of all databases that this user may see; none where there is no list."""
         return ()
 
+    def end_sessions(self, connection: Connection, name: str) -> None:
+        """End whoever is at work in a database, where dropping it by force does not."""
+
     def copy_database(self, connection: Connection, source: str, target: str) -> bool:
         """Create a database with all that is in another one. False: there is one of that name."""
         raise NotImplementedError

@@ -256,6 +256,12 @@ class MySQL(Dialect):
         sql = text("SELECT SCHEMA_NAME FROM information_schema.schemata WHERE LEFT(SCHEMA_NAME, :length) = :prefix")
         return [str(name) for (name,) in connection.execute(sql, {"prefix": prefix, "length": len(prefix)})]
 
+    def end_sessions(self, connection: Connection, name: str) -> None:
+        """End them, as far as they are this user's or it has the right to."""
+        sql = text("SELECT id FROM information_schema.processlist WHERE db = :name AND id <> CONNECTION_ID()")
+        for (number,) in connection.execute(sql, {"name": name}).all():
+            send_unless(connection, f"KILL {int(number)}", lambda error: _code(error) == 1094)  # noqa: PLR2004 - it ended
+
     def copy_database(self, connection: Connection, source: str, target: str) -> bool:
         """Make everything in it again, and insert the rows."""
         from dbmigrate.dialects.mysql_copy import copy  # noqa: PLC0415 - only where databases are copied

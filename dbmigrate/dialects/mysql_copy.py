@@ -10,10 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.catalogue import Object, Snapshot, sorted_snapshot
-from dbmigrate.dialects.base import Dialect, rows, scalar, send
+from dbmigrate.dialects.base import Dialect, rows, send
 from dbmigrate.dialects.mysql_catalogue import objects
 from dbmigrate.dialects.mysql_effects import quoted
 from dbmigrate.dialects.mysql_script import script
@@ -64,7 +63,7 @@ def copy(dialect: Dialect, connection: Connection, source: str, target: str) -> 
 
 def restore(dialect: Dialect, connection: Connection, source: str, target: str) -> None:
     """Make a database equal to another one."""
-    _end_sessions(connection, target)
+    dialect.end_sessions(connection, target)
     if dialect.has_database(connection, target) and _put_back(connection, source, target):
         return
     while not copy(dialect, connection, source, target):
@@ -203,21 +202,6 @@ def _next(connection: Connection, database: str) -> dict[str, int]:
         "WHERE TABLE_SCHEMA = :name AND AUTO_INCREMENT IS NOT NULL AND TABLE_TYPE = 'BASE TABLE'"
     )
     return {name: int(number) for name, number in connection.execute(text(sql), {"name": database})}
-
-
-def _end_sessions(connection: Connection, database: str) -> None:
-    """End the sessions on a database: each may have locks that everything here would wait for."""
-    sql = text("SELECT id FROM information_schema.processlist WHERE db = :name AND id <> CONNECTION_ID()")
-    for (number,) in connection.execute(sql, {"name": database}).all():
-        try:
-            send(connection, f"KILL {int(number)}")
-        except DBAPIError:  # it has ended meanwhile, or is somebody else's
-            if _is_there(connection, int(number)):
-                raise
-
-
-def _is_there(connection: Connection, number: int) -> bool:
-    return bool(scalar(connection, f"SELECT COUNT(*) FROM information_schema.processlist WHERE id = {number}"))
 
 
 def _full(database: str, name: str) -> str:

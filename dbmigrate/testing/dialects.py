@@ -158,8 +158,10 @@ class DialectContract:
         """Whatever is in them, the database means the very same."""
         with self._place() as place, place.session() as one:
             for name in _NAMES:
-                send(one, f"CREATE TABLE {place.dialect.quoted(name)} (x INTEGER)")
-                require(place.has(name), f"quoted({name!r}) is {place.dialect.quoted(name)}, which means another name")
+                quoted = place.dialect.quoted(name)
+                error = _refused(one, f"CREATE TABLE {quoted} (x INTEGER)")
+                require(error is None, f"quoted({name!r}) is {quoted}, which is no name: {error and error.orig}")
+                require(place.has(name), f"quoted({name!r}) is {quoted}, which means another name")
 
     def test_statements_are_cut_as_the_server_reads_them(self) -> None:
         """Strings, names and comments with a semicolon in them, and backslashes, mean the same to both."""
@@ -168,6 +170,8 @@ class DialectContract:
             escapes = len(str(scalar(one, r"SELECT '\\'"))) == 1
             texts, backslash = [*_TEXTS, "\\", "\\;"], "\\\\" if escapes else "\\"
             strings = ["'" + text.replace("'", "''").replace("\\", backslash) + "'" for text in texts]
+            if escapes:
+                texts, strings = [*texts, "a'; b"], [*strings, r"'a\'; b'"]
             name = place.dialect.quoted("a;b")
             script = [f"INSERT INTO contract_texts VALUES ({string})" for string in strings]
             script += [f"-- a comment; of one line\nSELECT 1 AS {name}", "/* a comment;\n of two */ SELECT 1"]
@@ -190,7 +194,10 @@ class DialectContract:
             said = "\n".join(["it's 100 % %s :x ? \\ \\n", "ä 🐍", *_TEXTS, " " * 3]) * 1000
             record = bench.next("up", "ä '% \\ 🐍", started_at=moment, finished_at=moment, reason=said, down_sql=None)
             bench.commit(record)
-            (found,) = bench.records()
+            try:
+                (found,) = bench.records()
+            except (TypeError, ValueError) as error:
+                raise AssertionError(f"a record of the ledger cannot be read: {named(error)}") from error
             for what in ("version", "name", "started_at", "finished_at", "reason"):
                 value, wanted = getattr(found, what), getattr(record, what)
                 require(value == wanted, f"{what} was {str(wanted)[:100]!r}, and is read as {str(value)[:100]!r}")

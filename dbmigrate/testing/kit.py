@@ -29,6 +29,7 @@ from dbmigrate.dialects import Dialect, dialect_for
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.migrator import Migrator
 from dbmigrate.run import Settings
+from dbmigrate.testing.checks import is_a
 
 #: What the names of the kit's databases begin with, and nobody else's.
 PREFIX = "dbmigrate_kit_"
@@ -110,6 +111,7 @@ class Kit:
         """Drop this process's databases; and all that are left of the run, if no other process of it lives."""
         with self._stack:
             for place in self._places.values():
+                place.dialect.end_sessions(place.connection, str(place.own.database))
                 database.drop(place.own, force=True)
                 if not place.dialect.begin_is_the_lock:
                     place.dialect.unlock(place.connection, place.lock)
@@ -134,6 +136,8 @@ class Kit:
         """Return what this process has for a Migrator; at first, connect and make this process known."""
         if id(migrator) in self._known:
             return self._known[id(migrator)]
+        if not is_a(migrator, Migrator):
+            raise ConfigurationError(f"dbmigrate_migrator returns a Migrator, not a {type(migrator).__name__}")
         key = _key(migrator)
         if key not in self._places:
             own, template = (self._url(migrator, self._name(who, key)) for who in (self._worker, _TEMPLATE))
@@ -180,6 +184,7 @@ class Kit:
         for run, names in runs.items():
             if _is_over(place, run, {(found[2], found[3]) for found in names if found[2] != _TEMPLATE}):
                 for found in names:
+                    place.dialect.end_sessions(place.connection, found[0])
                     place.dialect.drop_database(place.connection, found[0], force=True)
                     if ours:
                         self._note(found[3]).unlink(missing_ok=True)
