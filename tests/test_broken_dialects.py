@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import time
-
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from dbmigrate import MigrationError
 from dbmigrate.dialects.base import Dialect, rows, send
 from dbmigrate.dialects.mysql import MySQL

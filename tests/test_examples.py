@@ -60,7 +60,7 @@ PROGRAMS = {
     "opentelemetry": (["migration 1_users up statement statement", "migration 2_email up statement", "upgrade"],) * 2,
 }
 #: What has commands of its own below.
-APPLICATIONS = {"crash_test", "fastapi_app", "flask_app", "kubernetes", "packaged_app"}
+APPLICATIONS = {"crash_test", "fastapi_app", "flask_app", "kubernetes", "own_dialect", "packaged_app", "tested_shop"}
 BIN = Path(sys.executable).parent
 
 
@@ -432,6 +432,52 @@ def test_the_crash_test_runs_as_it_is_copied(database: Database, tmp_path: Path)
     assert done.returncode == 0, done.stdout
     if not database.server:
         assert re.search("^[3-9][0-9] processes were killed, and 0 statements", done.stdout, re.MULTILINE), done.stdout
+
+
+# A shop that is tested, and a dialect
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "two workers"])
+def test_the_tests_of_a_shop_run_as_they_are_copied(sqlite: Database, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """By the command that its README names; the database that the URL names is not made."""
+    copied("tested_shop", tmp_path / "examples")
+
+    done = run(sys.executable, *pytest_of("tested_shop"), "-q", *options, cwd=tmp_path, DATABASE_URL=str(sqlite.url))
+
+    assert done.returncode == 0, done.stdout
+    assert "7 passed" in done.stdout
+    assert not Path(sqlite.name).exists()
+
+
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_the_tests_of_a_shop_run_on_a_server(database: Database, tmp_path: Path) -> None:
+    """Without the kills, which take a while."""
+    copied("tested_shop", tmp_path / "examples")
+    url = database.url.render_as_string(hide_password=False)
+
+    done = run(sys.executable, *pytest_of("tested_shop"), "-q", "-k", "not kill", cwd=tmp_path, DATABASE_URL=url)
+
+    assert done.returncode == 0, done.stdout
+    assert "6 passed, 1 deselected" in done.stdout
+    assert database.tables() == []
+
+
+def test_the_dialect_of_an_example_keeps_the_contract(postgresql: Database, tmp_path: Path) -> None:
+    """By the command that its README names."""
+    copied("own_dialect", tmp_path / "examples")
+    url = postgresql.url.render_as_string(hide_password=False)
+
+    done = run(sys.executable, *pytest_of("own_dialect"), "-q", cwd=tmp_path, DATABASE_URL=url)
+
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^\d+ passed in", done.stdout, re.MULTILINE), done.stdout
+
+
+def pytest_of(name: str) -> list[str]:
+    """Return the command of pytest that a README names, with the plugin."""
+    command = re.search(r"python -m pytest (\S+)$", (EXAMPLES / name / "README.md").read_text(), re.MULTILINE)
+    assert command is not None
+    return ["-m", "pytest", "-p", "pytest_dbmigrate", "-p", "no:cacheprovider", command[1]]
 
 
 # FastAPI

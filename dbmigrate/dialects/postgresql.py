@@ -359,10 +359,10 @@ class PostgreSQL(Dialect):
             return False
 
     def session_id(self, connection: Connection) -> str | None:
-        """Return the server process and when it started."""
+        """Return the server process and when it started, unless that is hidden: behind SET ROLE it is."""
         sql = (
-            "SELECT pid || '@' || extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_activity "
-            "WHERE pid = pg_backend_pid()"
+            "SELECT pid || '@' || coalesce(CAST(extract(epoch FROM backend_start) AS text), '') "
+            "FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()"
         )
         return str(scalar(connection, sql))
 
@@ -373,7 +373,7 @@ class PostgreSQL(Dialect):
             connection.execute(
                 text(
                     "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid = :pid AND pid <> pg_backend_pid() "
-                    "AND coalesce(CAST(extract(epoch FROM backend_start) AS text), :start) = :start"
+                    "AND (:start = '' OR coalesce(CAST(extract(epoch FROM backend_start) AS text), :start) = :start)"
                 ),
                 {"pid": int(pid), "start": start},
             ).scalar_one()

@@ -1,0 +1,6 @@
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY,
+    name VARCHAR(99) NOT NULL UNIQUE
+);
+
+INSERT INTO users VALUES (1, 'nobody');

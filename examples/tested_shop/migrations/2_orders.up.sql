@@ -1,0 +1,7 @@
+CREATE TABLE orders (
+    id INTEGER PRIMARY KEY,
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    amount INTEGER NOT NULL CHECK (amount > 0)
+);
+
+CREATE INDEX orders_user ON orders (user_id);
