@@ -180,7 +180,7 @@ def test_what_commands_do(shop: Program) -> None:
     assert [record["action"] for record in happened] == [record.action for record in api.history()]
     assert [(r["version"], r["action"]) for r in happened][:4] == [("1", "up"), ("2", "up"), ("2", "down"), ("2", "up")]
     assert re.search(
-        r"(?m)^1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  up +1_users +\d+ ms  \S+@\S+$", shop("history").stdout
+        r"(?m)^1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  up +1_users +\d+ ms +\S+@\S+$", shop("history").stdout
     )
 
 
