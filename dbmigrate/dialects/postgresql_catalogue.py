@@ -6,8 +6,11 @@ postgresql_queries.py, the way back to SQL is in postgresql_script.py.
 
 Left out on purpose: who owns what, and the versions of extensions (both differ between places where the same
 migrations ran), user mappings and subscriptions (they hold passwords), operator classes and families, conversions,
-languages, and what belongs to the whole server (roles, tablespaces, settings of the database). So are contents:
-whether a materialized view has some changes whenever the application refreshes it.
+languages and rights to them, and what belongs to the whole server or to whoever set up the database (roles,
+tablespaces, settings of the database, rights to it): other databases of the same migrations have others. The names of
+the sequences of identity columns, which stay when a table or column is renamed; triggers of a constraint that fire
+ALWAYS; where a partition's index lies. And contents: whether a materialized view has some changes whenever the
+application refreshes it.
 """
 
 from __future__ import annotations
@@ -202,7 +205,8 @@ def _own_part(row: _Row, columns: Mapping[tuple[int, str], dict[str, Any]]) -> d
     if theirs is None:
         return row.said
     # These belong to the parent's column alone, in some versions or always.
-    ignored = {"identity options", "not null name", *(() if row.said["identity"] else ("identity",))}
+    theirs_alone = {"identity options", "identity type", "identity persistence", "not null name"}
+    ignored = {*theirs_alone, *(() if row.said["identity"] else ("identity",))}
     same = all(value == theirs[name] for name, value in row.said.items() if name[0] != "_" and name not in ignored)
     return {**({} if same else row.said), "inherited": True}
 

@@ -233,7 +233,7 @@ SELECT 'pg_class', c.oid, 'column', n.nspname, c.relname, a.attname,
     CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END AS generated,
     a.attgenerated = 's' AS stored, a.attgenerated = 'v' AS virtual,
     CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END AS identity,
-    i.options AS "identity options",
+    i.options AS "identity options", i.type AS "identity type", i.persistence AS "identity persistence",
     CASE WHEN a.attstorage <> t.typstorage AND c.relkind <> 'v' THEN
         CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external' WHEN 'm' THEN 'main' ELSE 'extended' END
         END AS storage,
@@ -248,37 +248,52 @@ FROM {_RELATION} JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND 
 JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum AND a.atthasdef
 LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'n' AND k.conkey[1] = a.attnum
-LEFT JOIN LATERAL (SELECT {_SEQUENCE} AS options FROM pg_depend x JOIN pg_sequence s ON s.seqrelid = x.objid {_MOST}
+LEFT JOIN LATERAL (SELECT {_SEQUENCE} AS options,
+    CASE WHEN s.seqtypid <> a.atttypid THEN format_type(s.seqtypid, NULL) END AS type,
+    CASE WHEN v.relpersistence <> c.relpersistence THEN CASE v.relpersistence WHEN 'u' THEN 'UNLOGGED'
+        ELSE 'LOGGED' END END AS persistence
+    FROM pg_depend x JOIN pg_sequence s ON s.seqrelid = x.objid JOIN pg_class v ON v.oid = x.objid {_MOST}
     WHERE x.classid = 'pg_class'::regclass AND x.refclassid = 'pg_class'::regclass AND x.deptype = 'i'
     AND x.refobjid = c.oid AND x.refobjsubid = a.attnum) i ON a.attidentity <> ''
 WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'c')"""
 
+# The parameters of an index and, if it is a partition's, of the one it is a copy of.
+_PARAMETERS = """(SELECT own, theirs, ARRAY(SELECT split_part(o, '=', 1) FROM unnest(theirs) o
+        EXCEPT SELECT split_part(o, '=', 1) FROM unnest(own) o ORDER BY 1) AS reset
+    FROM (SELECT ARRAY(SELECT o FROM unnest({0}.reloptions) o ORDER BY 1) AS own,
+        ARRAY(SELECT o FROM unnest({1}.reloptions) o ORDER BY 1) AS theirs) x)"""
+_SAID = """EXISTS (SELECT FROM pg_description d
+    WHERE d.classoid = '{0}'::regclass AND d.objoid = {1} AND d.objsubid = 0)"""
 # A constraint can be there and not be heeded: where one of its triggers is not for everyday use. Those of a foreign key
 # are on both tables.
 _SWITCHED = """(SELECT bool_or(x.off) FILTER (WHERE NOT x.far) AS near, bool_or(x.off) FILTER (WHERE x.far) AS far
     FROM (SELECT g.tgenabled IN ('D', 'R') AS off, {0}.contype = 'f' AND g.tgfoid NOT IN (
         'pg_catalog."RI_FKey_check_ins"'::regproc, 'pg_catalog."RI_FKey_check_upd"'::regproc) AS far
         FROM pg_trigger g WHERE g.tgconstraint = {0}.oid) x)"""
-# Partitions have copies of all that their table has. One is worth a word where it is switched in another way.
+# Partitions have copies of all that their table has. One is worth a word where it is otherwise, or has a comment.
 _CONSTRAINTS = f"""
 SELECT 'pg_constraint', k.oid, CASE k.contype WHEN 'p' THEN 'primary key' WHEN 'u' THEN 'unique'
     WHEN 'f' THEN 'foreign key' WHEN 'x' THEN 'exclusion' ELSE 'check' END,
     n.nspname, coalesce(c.relname, t.typname), k.conname, h.ed AS inherited,
+    (SELECT format('%I.%I', y.nspname, pi.relname) FROM pg_namespace y WHERE y.oid = pi.relnamespace) AS "partition of",
     CASE WHEN NOT h.ed THEN pg_get_constraintdef(k.oid) END AS definition,
-    CASE WHEN NOT h.ed THEN ARRAY(SELECT o FROM unnest(i.reloptions) o ORDER BY 1) END AS options,
+    CASE WHEN o.own <> o.theirs THEN o.own END AS options, o.reset AS "options reset",
     CASE WHEN NOT h.ed THEN (SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = i.reltablespace) END
         AS tablespace,
+    obj_description(i.oid, 'pg_class') AS "index comment",
     s.near AND NOT q.near AS "triggers disabled", q.near AND NOT s.near AS "triggers enabled",
     s.far AND NOT q.far AS "referenced triggers disabled", q.far AND NOT s.far AS "referenced triggers enabled"
 FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace AND {_IS_OURS}
 LEFT JOIN pg_class c ON c.oid = k.conrelid LEFT JOIN pg_type t ON t.oid = k.contypid
 LEFT JOIN pg_class i ON i.oid = k.conindid AND k.contype IN ('p', 'u', 'x')
-LEFT JOIN pg_constraint p ON p.oid = k.conparentid
+LEFT JOIN pg_constraint p ON p.oid = k.conparentid LEFT JOIN pg_class pi ON pi.oid = p.conindid AND i.oid IS NOT NULL
+CROSS JOIN LATERAL {_PARAMETERS.format("i", "pi")} o
 CROSS JOIN LATERAL (SELECT k.conparentid <> 0 OR k.coninhcount > 0 AS ed) h
 CROSS JOIN LATERAL {_SWITCHED.format("k")} s
 CROSS JOIN LATERAL (SELECT coalesce(y.near, false) AS near, coalesce(y.far, false) AS far
     FROM {_SWITCHED.format("p")} y) q
-WHERE k.contype IN ('p', 'u', 'f', 'x', 'c') AND (NOT h.ed OR s.near <> q.near OR s.far <> q.far)
+WHERE k.contype IN ('p', 'u', 'f', 'x', 'c') AND (NOT h.ed OR s.near <> q.near OR s.far <> q.far OR o.own <> o.theirs
+        OR {_SAID.format("pg_constraint", "k.oid")} OR {_SAID.format("pg_class", "i.oid")})
     AND coalesce(c.relpersistence, 'p') <> 't' AND (k.conparentid <> 0 OR {_own("pg_constraint", "k.oid")})
     AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.deptype = 'e' AND x.objsubid = 0
         AND ((x.classid = 'pg_class'::regclass AND x.objid = c.oid)
@@ -286,15 +301,23 @@ WHERE k.contype IN ('p', 'u', 'f', 'x', 'c') AND (NOT h.ed OR s.near <> q.near O
 
 # The name of the index and of its table are in front of what matters.
 _INDEXES = f"""
-SELECT 'pg_class', i.oid, 'index', n.nspname, c.relname, i.relname, x.indisunique AS unique,
+SELECT 'pg_class', i.oid, 'index', n.nspname, c.relname, i.relname, i.relispartition AS inherited,
+    (SELECT format('%I.%I', y.nspname, pi.relname) FROM pg_namespace y WHERE y.oid = pi.relnamespace) AS "partition of",
+    x.indisunique AND NOT i.relispartition AS unique, CASE WHEN NOT i.relispartition THEN
     substr(pg_get_indexdef(i.oid), length(format('CREATE %sINDEX %I ON %s%I.%I ', CASE WHEN x.indisunique THEN
-        'UNIQUE ' END, i.relname, CASE c.relkind WHEN 'p' THEN 'ONLY ' END, n.nspname, c.relname)) + 1) AS definition,
-    (SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = i.reltablespace) AS tablespace,
-    (SELECT array_agg(format('%s %s', a.attnum, a.attstattarget) ORDER BY a.attnum) FROM pg_attribute a
-        WHERE a.attrelid = i.oid AND a.attstattarget >= 0) AS statistics,
-    NOT (x.indisvalid AND x.indisready) AS invalid
+        'UNIQUE ' END, i.relname, CASE c.relkind WHEN 'p' THEN 'ONLY ' END, n.nspname, c.relname)) + 1) END
+        AS definition,
+    CASE WHEN i.relispartition AND o.own <> o.theirs THEN o.own END AS options, o.reset AS "options reset",
+    CASE WHEN NOT i.relispartition THEN (SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = i.reltablespace) END
+        AS tablespace,
+    t.statistics, NOT (i.relispartition OR x.indisvalid AND x.indisready) AS invalid
 FROM {_RELATION} JOIN pg_index x ON x.indrelid = c.oid JOIN pg_class i ON i.oid = x.indexrelid
-WHERE NOT i.relispartition AND c.relkind IN ('r', 'p', 'm', 'f') AND {_own("pg_class", "i.oid")}"""
+LEFT JOIN pg_inherits h ON h.inhrelid = i.oid LEFT JOIN pg_class pi ON pi.oid = h.inhparent
+CROSS JOIN LATERAL {_PARAMETERS.format("i", "pi")} o
+CROSS JOIN LATERAL (SELECT array_agg(format('%s %s', a.attnum, a.attstattarget) ORDER BY a.attnum) AS statistics
+    FROM pg_attribute a WHERE a.attrelid = i.oid AND a.attstattarget >= 0) t
+WHERE (NOT i.relispartition OR o.own <> o.theirs OR t.statistics IS NOT NULL OR {_SAID.format("pg_class", "i.oid")})
+    AND c.relkind IN ('r', 'p', 'm', 'f') AND {_own("pg_class", "i.oid")}"""
 
 # A trigger of a partition that its table made is worth a word where it is switched in another way.
 _TRIGGERS = f"""

@@ -12,6 +12,7 @@ from dbmigrate.catalogue import KINDS, Object, Snapshot
 from dbmigrate.dialects.postgresql_clauses import (
     altered,
     assigned,
+    clauses,
     constraint_name,
     listed,
     literal,
@@ -46,6 +47,11 @@ BEGIN
     END LOOP;
 END
 $$;"""
+#: The index of a partition has a name that the server chose, or what was attached had.
+_RENAMED = """DO $$BEGIN EXECUTE coalesce((
+    SELECT format('ALTER INDEX %s RENAME TO %I', c.oid::regclass, {name}) FROM pg_inherits h
+        JOIN pg_index x ON x.indexrelid = h.inhrelid JOIN pg_class c ON c.oid = h.inhrelid AND c.relname <> {name}
+        WHERE h.inhparent = to_regclass({parent}) AND x.indrelid = {table}::regclass), 'SELECT 1'); END$$;"""
 #: What COMMENT and GRANT call a kind, where they have another word for it.
 _COMMENTED: dict[str, str] = {
     **dict.fromkeys(("enum", "type"), "TYPE"),
@@ -309,6 +315,9 @@ class _Script:
             yield from altered(part, alter, default="SET DEFAULT {}", not_null="SET NOT NULL")
         elif part.get("not null not valid"):
             yield f"ALTER TABLE {table} ADD{constraint_name(part)} NOT NULL {quoted(part.name)} NOT VALID;"
+        sequence = f"pg_get_serial_sequence({literal(table)}, {literal(part.name)})"
+        for change in clauses(part, {"identity_type": "AS {}", "identity_persistence": "SET {}"}):
+            yield f"DO $$BEGIN EXECUTE format('ALTER SEQUENCE %s {change}', {sequence}); END$$;"
         yield from self.stored(part, alter)
 
     def stored(self, column: Object, alter: str) -> Iterator[str]:
@@ -340,6 +349,9 @@ class _Script:
             yield from self.index_details(item)
 
     def index(self, item: Object) -> Iterator[str]:
+        if item.get("inherited"):
+            yield from self.index_details(item)
+            return
         unique, only = "UNIQUE " if item.get("unique") else "", "ONLY " if item.get("invalid") else ""
         yield f"CREATE {unique}INDEX {quoted(item.name)} ON {only}{self.name(item)} {item.get('definition')};"
         yield from self.index_details(item)
@@ -347,9 +359,15 @@ class _Script:
     def index_details(self, item: Object) -> Iterator[str]:
         """Give what is so about an index, also about the one behind a constraint."""
         alter = f"INDEX {quoted(item.schema)}.{quoted(item.name)}"
-        if item.kind != "index":
-            yield from altered(item, alter, options=f"SET ({assigned(item)})")
+        if item.get("partition of"):
+            table, parent = literal(self.name(item)), literal(item.get("partition of"))
+            yield _RENAMED.format(name=literal(item.name), table=table, parent=parent)
+        if item.kind != "index" or item.get("inherited"):
+            reset = ", ".join(several(item, "options reset"))
+            yield from altered(item, alter, options=f"SET ({assigned(item)})", options_reset=f"RESET ({reset})")
         yield from altered(item, alter, tablespace="SET TABLESPACE {}")
+        if item.get("index comment"):
+            yield f"COMMENT ON {alter} IS {literal(item.get('index comment'))};"
         for number, target in (text.split() for text in several(item, "statistics")):
             yield f"ALTER {alter} ALTER COLUMN {number} SET STATISTICS {target};"
 

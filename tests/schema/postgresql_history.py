@@ -139,6 +139,19 @@ $body$""",
     "ALTER TABLE events ATTACH PARTITION attached FOR VALUES FROM ('2026-01-01 00:00+00') TO ('2027-01-01 00:00+00')",
     "CREATE INDEX events_kind ON events (kind)",
     "CREATE INDEX own_index ON events_2024 (user_id)",
+    "COMMENT ON CONSTRAINT events_kind_check ON events_2025 IS 'as above'",
+    "COMMENT ON CONSTRAINT events_2025_pkey ON events_2025 IS 'its own'",
+    "COMMENT ON INDEX events_2025_pkey IS 'and its index'",
+    "COMMENT ON INDEX users_email_key IS 'who else'",
+    "COMMENT ON INDEX events_2025_kind_idx IS 'a part'",
+    "ALTER INDEX events_2025_a_kind_idx SET (fillfactor = 55)",
+    "ALTER INDEX events_2025_a_pkey SET (fillfactor = 44)",
+    "CREATE INDEX events_full ON events (id) WITH (fillfactor = 90)",
+    "ALTER INDEX events_2025_a_id_idx RESET (fillfactor)",
+    "CREATE INDEX adopted ON events_2024 (kind, id)",
+    "CREATE INDEX events_two ON events (kind, id)",
+    "COMMENT ON INDEX adopted IS 'was here'",
+    "ALTER SEQUENCE events_id_seq AS integer",
     'CREATE TABLE listed (kind text, "Of" integer) PARTITION BY LIST (lower(kind))',
     "CREATE TABLE listed_a PARTITION OF listed FOR VALUES IN ('a', 'b', NULL)",
     "CREATE TABLE hashed (id integer) PARTITION BY HASH (id)",
@@ -270,6 +283,7 @@ LISTS: Final = (
 
 #: What only later servers know.
 LATER: Final = {
+    15: ("ALTER SEQUENCE app.orders_id_seq SET UNLOGGED",),
     16: ("ALTER TABLE settings ALTER key SET STORAGE plain",),
     17: (
         "CREATE TABLE chain (id bigint GENERATED ALWAYS AS IDENTITY, at date) PARTITION BY RANGE (at)",
