@@ -613,7 +613,9 @@ def test_triggers_of_a_constraint_can_be_disabled(postgresql: Database, sql: str
         sql = f'ALTER TABLE d ENABLE REPLICA TRIGGER "{name}"'
     postgresql.execute(*sql.split(";; "))
     found = taken(postgresql)
-    changes = [change.object.place.removeprefix("public.") for change in diff(before, found)]
+    # PostgreSQL 18 writes the number with an underscore.
+    places = [change.object.place.removeprefix("public.") for change in diff(before, found)]
+    changes = [place.replace("fkey_1", "fkey1") for place in places]
 
     assert changed is None or changes == changed
     assert changes
