@@ -181,15 +181,22 @@ class Tables:
         columns = [part for part in parts if part.thing.kind == "column"]
         return Made(item, columns, [part for part in parts if part.thing.kind != "column"], [])
 
-    def _refer(self, made: Made, every: Collection[Place]) -> None:
-        """Take the foreign keys that can be said: of tables that are there, and of names without a dot."""
+    def _refer(self, made: Made, every: Mapping[Place, Made]) -> None:
+        """Take the foreign keys that can be said: of tables and columns that are there, and of names without a dot."""
         for part in made.are("foreign key"):
             found = self.reference(part)
-            if found is None or found.to not in every or "." in "".join((*found.to, *found.referenced)):
-                part.left = dict(part.thing.properties)
-            else:
+            to = every.get(found.to) if found else None
+            there = {column.name for column in to.columns} if to else set[str]()
+            if (
+                found
+                and to
+                and there.issuperset(found.referenced)
+                and "." not in "".join((*found.to, *found.referenced))
+            ):
                 part.is_said = True
                 made.references[part.name] = found
+            else:
+                part.left = dict(part.thing.properties)
 
     def _table(self, made: Made, circle: Collection[Place]) -> Call:
         thing = made.item.thing
@@ -255,9 +262,16 @@ def expression(words: str | None) -> Call | None:
 def _circles(needs: Mapping[Place, Collection[Place]]) -> set[tuple[Place, Place]]:
     """Return the pairs of tables, from one to another, that are a part of a circle."""
     rest = {place: set(others) - {place} for place, others in needs.items()}
-    while ends := [place for place, others in rest.items() if not others & rest.keys()]:
-        for place in ends:
-            del rest[place]
+    users = dict[Place, list[Place]]()
+    for place, others in rest.items():
+        for other in others:
+            users.setdefault(other, []).append(place)
+    ends = [place for place, others in rest.items() if not others]
+    for end in ends:  # which grows meanwhile
+        del rest[end]
+        for user in users.get(end, ()):
+            rest[user].discard(end)
+            ends += [] if rest[user] else [user]
     return {(place, other) for place, others in rest.items() for other in others if _reaches(rest, other, place)}
 
 

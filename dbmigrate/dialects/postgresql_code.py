@@ -48,6 +48,7 @@ _SEQUENCE_NAMES = {
 }
 #: Tables that have columns from elsewhere.
 _OTHERS = ("partition of", "inherits", "of type")
+_NO_OVERLAP = " WITHOUT OVERLAPS"
 _EXTENSIONS = ("citext", "hstore")
 
 
@@ -67,10 +68,13 @@ class PostgreSQLTables(Tables):
         for where, item in self.types.items():
             if wanted(item.thing):
                 self._variable(where)
-        owned = {found.thing.owner for item in self.items if (found := self._serial(item.thing)) is not None}
+        columns_of = {found.thing.owner: i.thing for i in self.items if (found := self._serial(i.thing)) is not None}
         for where, item in self.sequences.items():
-            if wanted(item.thing) and where not in owned:
+            column = columns_of.get(where)
+            if column is None and wanted(item.thing):
                 self.before[item.thing.key] = (item, self._sequence(item))
+            elif column is not None and not wanted(column):  # neither is what belongs to it
+                item.is_said, item.left = True, {}
 
     def _variable(self, where: Place) -> Name:
         """Return the variable of an enum or a domain."""
@@ -204,7 +208,7 @@ class PostgreSQLTables(Tables):
         construct = UniqueConstraint if item.thing.kind == "unique" else PrimaryKeyConstraint
         pieces = cut(item.take("definition") or "")
         where = next(number for number, piece in enumerate(pieces) if piece.startswith("("))
-        found = columns(pieces[where])
+        words = [element.removesuffix(_NO_OVERLAP) for element in elements(pieces[where])]
         usual = f"{item.thing.table}_pkey" if item.thing.kind == "primary key" else None
         options: dict[str, Code | None] = {"name": None if item.name == usual else item.name}
         rest = self._deferred(pieces[where + 1 :], options)
@@ -215,9 +219,10 @@ class PostgreSQLTables(Tables):
             option = self.option(construct, "nulls_not_distinct", value=True)
             options |= option
             rest += [] if option else ["NULLS NOT DISTINCT"]
+        rest += [_NO_OVERLAP.strip()] if pieces[where].endswith(f"{_NO_OVERLAP})") else []
         options["comment"] = item.take("comment")
         _leave(item, rest)
-        return found, options
+        return [unquoted(word) for word in words], options
 
     def reference(self, item: Item) -> Reference | None:
         """Take a foreign key. None: it is one of periods."""

@@ -13,8 +13,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from difflib import unified_diff
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from dbmigrate.catalogue import sorted_snapshot
 from dbmigrate.connect import connect, engine_of
 from dbmigrate.errors import ConfigurationError, MigrationError, counted
@@ -73,13 +71,13 @@ def difference(path: str | os.PathLike[str], text: str) -> str:
 def kept(path: str | os.PathLike[str], session: Callable[[], AbstractContextManager[Run]]) -> Generator[list[Outcome]]:
     """Give a list for the steps that end in what is inside; if there are any, write the file behind it.
 
-    Also behind an error, which gets a note if that fails; otherwise MigrationError says so. `session` gives a locked
-    one.
+    Also behind an error, which gets a note if that fails, but not where the call was stopped (Ctrl-C): that is not to
+    wait. Otherwise MigrationError says so. `session` gives a locked one.
     """
     ended = list[Outcome]()
     try:
         yield ended
-    except BaseException as error:
+    except Exception as error:
         try:
             _keep(path, session, ended)
         except MigrationError as trouble:
@@ -96,7 +94,7 @@ def _keep(
     try:
         with session() as run, writing(run) if run.dialect.begin_is_the_lock else nullcontext():
             _write(path, described(run, sql=is_sql(path)))
-    except (MigrationError, SQLAlchemyError, OSError, ValueError) as error:
+    except Exception as error:  # whatever it is, it must be said that they are committed
         reason = f"{type(error).__name__}: {error}".rstrip(".")
         steps = f"{counted(len(ended), 'step')} of this call {'is' if len(ended) == 1 else 'are'} committed"
         raise MigrationError(

@@ -122,6 +122,23 @@ def test_a_shop_comes_back_whole(database: Database) -> None:
 
 
 @pytest.mark.default_driver
+def test_a_url_of_mariadb_has_options_of_its_own(mariadb: Database) -> None:
+    """SQLAlchemy looks for those that begin with the name in the URL."""
+    mariadb.execute(*SHOPS["mariadb"])
+    other = mariadb.another()
+    one, two = (create_engine(each.url.set(drivername="mariadb+pymysql")) for each in (mariadb, other))
+    with one.connect() as before, two.connect() as after:
+        text = code(before)
+        loaded(text).create_all(after)
+
+        assert diff(snapshot(before), snapshot(after)) == ()
+    for engine in (one, two):
+        engine.dispose()
+    assert "mysql_" not in text
+    assert "mariadb_engine=" in text
+
+
+@pytest.mark.default_driver
 def test_a_shop_is_fit_for_checkers(database: Database, tmp_path: Path) -> None:
     """Formatted, with no import too many, and with types."""
     database.execute(*SHOPS[database.kind])
@@ -319,6 +336,49 @@ def test_types_come_with_what_is_wanted(postgresql: Database) -> None:
     assert 'app_mood = ENUM("sad", name="mood", schema="app", metadata=metadata)' in one
     assert "other" not in one
     assert list(variables(app)) == ["app_users"]
+
+
+@pytest.mark.default_driver
+def test_sequences_are_wanted_with_their_columns(postgresql: Database) -> None:
+    """What makes a column serial belongs to it; what does not is a sequence of its own."""
+    postgresql.execute(
+        "CREATE TABLE users (id serial PRIMARY KEY, n bigserial, b integer NOT NULL)",
+        "CREATE SEQUENCE other OWNED BY users.b",
+        "ALTER TABLE users ALTER b SET DEFAULT nextval('other')",
+    )
+
+    every, without, few = (
+        coded(postgresql, exclude=e, include=i) for e, i in (((), ()), (["users"], ()), ((), ["users"]))
+    )
+
+    assert 'Column("id", INTEGER, primary_key=True)' in every
+    assert re.findall(r"^(\w+) = Sequence", every, re.MULTILINE) == ["other"]
+    assert listed(every) == {"sequence public.other": {"owned by"}}
+    assert (variables(without), listed(without)) == ({}, {"sequence public.other": {"owned by"}})
+    assert (list(variables(few)), listed(few), "Sequence" in few) == (["users"], {}, False)
+
+
+def test_a_foreign_key_to_what_is_not_there_is_listed() -> None:
+    """SQLite takes any."""
+    text = of_sqlite(
+        'CREATE TABLE a (x INTEGER REFERENCES b (y), y INTEGER REFERENCES nowhere (z), z INTEGER REFERENCES "c.d" (e))',
+        "CREATE TABLE b (x INTEGER PRIMARY KEY)",
+        'CREATE TABLE "c.d" (e INTEGER PRIMARY KEY)',
+    )
+
+    assert listed(text) == {f"foreign key a.({name})": set() for name in "xyz"}
+    loaded(text).create_all(create_engine("sqlite://"))
+
+
+def test_names_of_columns_in_another_case() -> None:
+    """SQLite does not mind, and SQLAlchemy does."""
+    text = of_sqlite(
+        "CREATE TABLE Users (Id INTEGER PRIMARY KEY, Mail TEXT, UNIQUE (MAIL))",
+        "CREATE TABLE b (x INTEGER REFERENCES USERS (ID))",
+    )
+
+    assert 'ForeignKeyConstraint(["x"], ["Users.Id"])' in text
+    assert 'UniqueConstraint("Mail")' in text
 
 
 def test_an_empty_database_has_no_tables(tmp_path: Path) -> None:
