@@ -93,6 +93,10 @@ def test_what_is_done_by_hand_is_named(name: str) -> None:
         ("CREATE TABLE a (x INT UNIQUE CHECK (x>1))", "CREATE TABLE a (x INT, CHECK(x > 1) UNIQUE (`x`))"),
         ("CREATE TABLE a (x INT REFERENCES a (x))", "CREATE TABLE a (x INT, FOREIGN KEY (x) REFERENCES a(x))"),
         ("CREATE TABLE a (x INT DEFAULT 1, y)", "CREATE TABLE a (y); ALTER TABLE a ADD COLUMN x INT DEFAULT (1)"),
+        (
+            "CREATE TABLE a (x INT DEFAULT 1 NOT NULL ON CONFLICT FAIL)",
+            "CREATE TABLE a (x INT NOT NULL ON CONFLICT FAIL DEFAULT 1)",
+        ),
         ("CREATE TABLE a (x INT)", "CREATE TABLE b (x INT); ALTER TABLE b RENAME TO a"),
         ("CREATE TABLE a (x INT)", "CREATE TABLE IF NOT EXISTS main.a (x INT); CREATE TEMP TABLE b (x INT)"),
         ("CREATE VIEW v AS SELECT 1 AS x", "CREATE VIEW IF NOT EXISTS main.v AS /* one */ SELECT\n1   AS x"),
