@@ -7,9 +7,11 @@ import sqlite3
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
@@ -225,6 +227,38 @@ def test_only_what_differs_is_put_back(shop: Database, to: Database, sent: list[
         sent.clear()
         managed.copy(shop.url, to.url, overwrite=True)
         assert [sql.split()[0] for sql in sent if re.match("TRUNCATE|INSERT|CREATE|DROP", sql)] == expected
+
+
+_VALUES = st.tuples(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5) | st.none(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(width=32, allow_nan=False, allow_infinity=False),
+    st.binary(max_size=5),
+    st.integers(-3, 3),
+)
+
+
+@given(st.lists(_VALUES, max_size=4), st.lists(_VALUES, max_size=4))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_rows_are_put_back(mariadb: Database, before: list[Any], behind: list[Any]) -> None:
+    """Whatever is in them, and whatever was in the copy; without a key, and in any order."""
+    other = mariadb.url.set(database=f"{mariadb.name}_2")
+    insert = "INSERT INTO things VALUES (%s, %s, %s, %s, %s)"
+    mariadb.execute("DROP TABLE IF EXISTS things")
+    mariadb.execute("CREATE TABLE things (t VARCHAR(9), d DOUBLE, f FLOAT, b VARBINARY(9), i INT)")
+    for values in before:
+        mariadb.query(insert, *values)
+    managed.copy(mariadb.url, other, overwrite=True)
+    mariadb.execute(f"DELETE FROM {other.database}.things")
+    for values in behind:
+        mariadb.query(insert.replace("things", f"{other.database}.things"), *values)
+
+    managed.copy(mariadb.url, other, overwrite=True)
+
+    exactly = "SELECT HEX(t), CAST(d AS CHAR), CAST(CAST(f AS DOUBLE) AS CHAR), HEX(b), i FROM {}.things"
+    rows = [sorted(map(repr, mariadb.query(exactly.format(name)))) for name in (mariadb.name, other.database)]
+    assert rows[0] == rows[1]
+    managed.drop(other)
 
 
 @pytest.mark.kinds("mariadb")

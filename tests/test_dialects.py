@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dbmigrate import MemorySource, Migrator, SourceError, sql_migration
-from dbmigrate.dialects import mysql, postgresql, sqlite
+from dbmigrate.dialects import dialect_for, mysql, postgresql, sqlite
 from dbmigrate.scanner import statements
 from dbmigrate.script import PLAIN, Traits
 
@@ -475,3 +475,18 @@ def test_locks_are_per_database(database: Database) -> None:
         assert [dialect.try_lock(connection, key) for connection in (one, same, other)] == [True, False, True]
         dialect.unlock(one, key)
         dialect.unlock(other, key)
+
+
+def test_a_session_in_another_role_has_an_id(postgresql: Database) -> None:
+    """What the server hides from that role is not in it; the session is alive as long as its process is."""
+    postgresql.execute("CREATE ROLE dbmigrate_owner")
+    try:
+        with postgresql.engine().connect() as watcher, postgresql.engine().connect() as one:
+            one.exec_driver_sql("SET ROLE dbmigrate_owner")
+            dialect = dialect_for(postgresql.url)
+            found = dialect.session_id(one)
+            assert found == f"{one.exec_driver_sql('SELECT pg_backend_pid()').scalar_one()}@"
+            assert dialect.is_alive(watcher, found)
+            assert not dialect.is_alive(one, found)
+    finally:
+        postgresql.execute("DROP ROLE dbmigrate_owner")

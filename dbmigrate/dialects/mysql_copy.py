@@ -30,7 +30,7 @@ _ONLY_MARIADB, _ONLY_MYSQL = (
     "SET SESSION check_constraint_checks = 0",
     "SET SESSION information_schema_stats_expiry = 0",
 )
-#: These are compared as numbers: as text they would be rounded.
+#: As text they would be rounded, if they were not made longer first.
 _INEXACT = ("float", "double")
 #: Tables that one statement asks about.
 _MANY = 100
@@ -147,7 +147,10 @@ def _changed(
         old, new = _full(source, name), _full(target, name)
         if name not in filled:
             return f"EXISTS (SELECT 1 FROM {new})"
-        exact = ", ".join(column if kind in _INEXACT else f"CAST({column} AS BINARY)" for column, kind in columns[name])
+        exact = ", ".join(
+            f"CAST({f'CAST({column} AS DOUBLE)' if kind in _INEXACT else column} AS BINARY)"
+            for column, kind in columns[name]
+        )
         counts = f"(SELECT COUNT(*) FROM {old}) <> (SELECT COUNT(*) FROM {new})"
         return f"{counts} OR EXISTS (SELECT {exact} FROM {old} EXCEPT ALL SELECT {exact} FROM {new})"
 

@@ -70,10 +70,10 @@ def write(folder: Path, migrations: int, tests: int) -> None:
         (folder / f"test_{fixture}.py").write_text(dedent(_TESTS.format(fixture=fixture, tests=tests)))
 
 
-def run(folder: Path, url: URL, tests: int, fixture: str, *options: str) -> float:
+def run(folder: Path, url: URL, tests: int, fixture: str) -> float:
     """Run the tests over a fixture; return the seconds that it took."""
     given = os.environ | {"PYTHONPATH": str(_ROOT), "DATABASE_URL": url.render_as_string(hide_password=False)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_dbmigrate", "-p", "no:cacheprovider", *options]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_dbmigrate", "-p", "no:cacheprovider"]
     began = time.perf_counter()
     done = subprocess.run(
         [*command, f"test_{fixture}.py"], cwd=folder, env=given, capture_output=True, text=True, check=False
@@ -102,12 +102,11 @@ def main() -> None:
                     {
                         "each": partial(one, "each"),
                         "kit": partial(one, "migrated_engine"),
-                        "two": partial(one, "migrated_engine", "-n", "2"),
                     },
                     chosen.repetitions,
                 )
-            each, kit, two = results["each"], results["kit"], results["two"]
-            row = [place.versions[0], *(common.spread(times, digits=1) for times in (each, kit, two))]
+            each, kit = results["each"], results["kit"]
+            row = [place.versions[0], *(common.spread(times, digits=1) for times in (each, kit))]
             rows.append([*row, common.spread(common.ratios(each, kit), digits=1)])
             versions += place.versions
             print(*rows[-1], flush=True)
@@ -115,7 +114,7 @@ def main() -> None:
         f"{chosen.tests} tests, {chosen.migrations} migrations, {chosen.repetitions} turns, whole runs of pytest",
         *versions,
     )
-    head = ["database", "migrating per test, s", "the plugin, s", "with -n 2, s", "times as fast"]
+    head = ["database", "migrating per test, s", "the plugin, s", "times as fast"]
     common.print_table(head, rows)
 
 
