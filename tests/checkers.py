@@ -49,7 +49,6 @@ def _mark(own: Iterable[Path], *words: str) -> str:
     files = [
         *own,
         ROOT / "pyproject.toml",
-        ROOT / "pytest_dbmigrate.py",
         *(p for d in ("dbmigrate", "tests", "examples") for p in (ROOT / d).rglob("*")),
     ]
     for path in sorted(path for path in files if path.suffix in (".py", ".pyi", ".toml") and path.is_file()):

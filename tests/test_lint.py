@@ -15,8 +15,7 @@ def test_mypy(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     cache = ROOT / ".mypy_cache"
     if not os.access(cache if cache.exists() else ROOT, os.W_OK):
         cache = tmp_path
-    given = "dbmigrate", "pytest_dbmigrate.py", "tests", "examples"
-    check(request, ROOT, "mypy", "--strict", f"--cache-dir={cache}", *given)
+    check(request, ROOT, "mypy", "--strict", f"--cache-dir={cache}", "dbmigrate", "tests", "examples")
 
 
 def test_pyright(request: pytest.FixtureRequest) -> None:
