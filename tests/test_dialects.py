@@ -485,6 +485,7 @@ def test_a_session_in_another_role_has_an_id(postgresql: Database) -> None:
             one.exec_driver_sql("SET ROLE dbmigrate_owner")
             dialect = dialect_for(postgresql.url)
             found = dialect.session_id(one)
+            assert found is not None
             assert found == f"{one.exec_driver_sql('SELECT pg_backend_pid()').scalar_one()}@"
             assert found is not None
             assert dialect.is_alive(watcher, found)
