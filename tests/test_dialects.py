@@ -487,7 +487,6 @@ def test_a_session_in_another_role_has_an_id(postgresql: Database) -> None:
             found = dialect.session_id(one)
             assert found is not None
             assert found == f"{one.exec_driver_sql('SELECT pg_backend_pid()').scalar_one()}@"
-            assert found is not None
             assert dialect.is_alive(watcher, found)
             assert not dialect.is_alive(one, found)
     finally:
