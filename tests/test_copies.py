@@ -220,13 +220,13 @@ def test_only_what_differs_is_put_back(shop: Database, to: Database, sent: list[
     managed.copy(shop.url, to.url)
     for statements, expected in (
         ([], []),
-        (["UPDATE users SET score = 7"], ["TRUNCATE", "INSERT"]),
-        (["INSERT INTO orders VALUES (1, NULL)"], ["TRUNCATE"]),
+        (["UPDATE users SET score = 7"], ["DELETE", "INSERT"]),
+        (["INSERT INTO orders VALUES (1, NULL)"], ["DELETE"]),
     ):
         to.execute(*statements)
         sent.clear()
         managed.copy(shop.url, to.url, overwrite=True)
-        assert [sql.split()[0] for sql in sent if re.match("TRUNCATE|INSERT|CREATE|DROP", sql)] == expected
+        assert [sql.split()[0] for sql in sent if re.match("TRUNCATE|DELETE|INSERT|CREATE|DROP", sql)] == expected
 
 
 _VALUES = st.tuples(
@@ -264,11 +264,14 @@ def test_any_rows_are_put_back(mariadb: Database, before: list[Any], behind: lis
 @pytest.mark.kinds("mariadb")
 def test_triggers_do_not_fire(shop: Database, to: Database) -> None:
     """Neither when rows are copied, nor when they are put back."""
-    shop.execute("CREATE TRIGGER loud BEFORE INSERT ON users FOR EACH ROW SET NEW.name = UPPER(NEW.name)")
-    for _ in range(2):
+    shop.execute(
+        "CREATE TRIGGER loud BEFORE INSERT ON users FOR EACH ROW SET NEW.name = UPPER(NEW.name)",
+        "CREATE TRIGGER late AFTER DELETE ON orders FOR EACH ROW INSERT INTO users (name) VALUES ('deleted')",
+    )
+    for changes in (["INSERT INTO orders VALUES (1, 1)"], ["DELETE FROM users"], []):
         managed.copy(shop.url, to.url, overwrite=True)
         assert to.query("SELECT name FROM users") == [("Ada",), ("ada ",)]
-        to.execute("DELETE FROM users")
+        to.execute(*changes)
 
 
 @pytest.mark.kinds("mariadb")
