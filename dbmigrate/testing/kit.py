@@ -76,7 +76,8 @@ class Kit:
         self._run = sha256(f"{run}\x1f{socket.gethostname()}\x1f{folder}".encode()).hexdigest()[:12]
         self._worker = re.sub("[^0-9a-z]", "", worker.lower())[:12] or "main"
         self._places: dict[str, _Place] = {}
-        self._known: dict[int, _Place] = {}
+        #: By the id of a Migrator, which is kept so that it stays its own.
+        self._known: dict[int, tuple[Migrator, _Place]] = {}
         self._stack = ExitStack()
 
     def fresh(self, migrator: Migrator) -> URL:
@@ -135,7 +136,7 @@ class Kit:
     def _place(self, migrator: Migrator) -> _Place:
         """Return what this process has for a Migrator; at first, connect and make this process known."""
         if id(migrator) in self._known:
-            return self._known[id(migrator)]
+            return self._known[id(migrator)][1]
         if not is_a(migrator, Migrator):
             raise ConfigurationError(f"dbmigrate_migrator returns a Migrator, not a {type(migrator).__name__}")
         key = _key(migrator)
@@ -147,7 +148,8 @@ class Kit:
             if not (dialect.begin_is_the_lock or dialect.try_lock(connection, lock)):
                 raise ConfigurationError(f"another process of this run is called {self._worker}: call it otherwise")
             self._places[key] = _Place(migrator, key, dialect, connection, lock, own, template)
-        return self._known.setdefault(id(migrator), self._places[key])
+        self._known[id(migrator)] = migrator, self._places[key]
+        return self._places[key]
 
     def _complete(self, place: _Place) -> None:
         """See that there is a template, and that this process's own database is one that it made."""
