@@ -8,6 +8,7 @@ that used a database it is checked that nothing is left open on it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -217,6 +218,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if name == "database" or len(drivers) > 1:
             ids = [f"{kind}-{driver}" if driver in DRIVERS[kind][1:] else kind for kind, driver in drivers]
             metafunc.parametrize(name, drivers, ids=ids, indirect=True)
+
+
+@pytest.fixture
+def kit_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One such test at a time, of all workers: it counts and drops the databases of the kit on the whole server."""
+    with (tmp_path_factory.getbasetemp().parent / "kit.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

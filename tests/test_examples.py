@@ -450,6 +450,7 @@ def test_the_tests_of_a_shop_run_as_they_are_copied(sqlite: Database, tmp_path: 
 
 
 @pytest.mark.kinds("postgresql", "mariadb")
+@pytest.mark.usefixtures("kit_alone")
 def test_the_tests_of_a_shop_run_on_a_server(database: Database, tmp_path: Path) -> None:
     """Without the kills, which take a while."""
     copied("tested_shop", tmp_path / "examples")

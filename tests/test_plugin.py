@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import signal
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import Database
+
+pytestmark = pytest.mark.usefixtures("kit_alone")
 
 ROOT: Final = Path(__file__).parent.parent
 #: Each run of the migrations leaves a line in the file `ran`.
@@ -63,14 +64,6 @@ USERS: Final = """
         with migrated_engine.begin() as connection:
             connection.execute(text("CREATE TABLE more (x INTEGER)"))
     """
-
-
-@pytest.fixture(autouse=True)
-def _alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One of these tests at a time: what a killed run left is dropped by any other run on the server."""
-    with (tmp_path_factory.getbasetemp().parent / "plugin.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @dataclass

@@ -93,8 +93,6 @@ _METADATA_LOCKS = _WHO.format(
     "l.object_schema",
     "l.object_name",
 )
-
-
 _ALTER_DATABASE = re.compile(r"\bALTER\s+(?:DATABASE|SCHEMA)\b", re.IGNORECASE)
 
 
@@ -128,24 +126,20 @@ class MySQL(Dialect):
 
     def for_shadow(self, text: str, live: str) -> str:
         """Leave out what belongs to the whole server (users, databases, USE, its settings), and the name of `live`."""
-        kept = list[str]()
         found = list(tokens(blanked(text, self.grammar, _is_of_the_server), self.grammar))
-        seen, skip = list[str](), 0
-        for number, (kind, piece, _) in enumerate(found):
-            after = [*(piece for kind, piece, _ in found[number + 1 :] if kind not in ("space", "comment")), "", ""][:2]
-            is_live = kind in ("word", "name") and piece.strip("`").casefold() == live.casefold()
-            if skip and kind not in ("space", "comment"):
-                skip -= 1
-                kept.append(" " * len(piece))
-            elif is_live and after[0] == "." and seen[-1:] != ["."]:
-                skip = 1
-                kept.append(" " * len(piece))
-            elif is_live and seen[-2:] in (["ALTER", "DATABASE"], ["ALTER", "SCHEMA"]):
-                kept.append(" " * len(piece))
-            else:
-                kept.append(piece)
-            if kind not in ("space", "comment"):
-                seen.append(piece.upper())
+        kept = [piece for _, piece, _ in found]
+        told = [number for number, (kind, _, _) in enumerate(found) if kind not in ("space", "comment")]
+        words = ["", "", *(kept[number].upper() for number in told), ""]
+        for place, number in enumerate(told):
+            kind, piece, _ = found[number]
+            before, after = words[place : place + 2], words[place + 3]
+            if kind not in ("word", "name") or piece.strip("`").casefold() != live.casefold() or before[1] == ".":
+                continue
+            if after == ".":
+                kept[told[place + 1]] = " "
+            elif before not in (["ALTER", "DATABASE"], ["ALTER", "SCHEMA"]):
+                continue
+            kept[number] = " " * len(piece)
         return "".join(kept)
 
     def leave(self, new: Connection) -> None:
@@ -163,7 +157,7 @@ class MySQL(Dialect):
             said = dict(item.properties)
             check = said.pop("check", None) if item.kind == "column" else None
             if check is not None:
-                yield made("check", str(check), {"expression": check}, table=item.table)
+                yield made("check", str(check).replace("`", ""), {"definition": check}, table=item.table)
             yield replace(item, properties=tuple(said.items()))
 
     def lasting(self, item: Object) -> Object:
@@ -475,9 +469,8 @@ def _is_of_the_server(words: Sequence[str]) -> bool:
     if first in ("CREATE", "ALTER", "DROP", "RENAME"):
         if second in ("DATABASE", "SCHEMA"):
             return first != "ALTER"
-        return bool(
-            {"USER", "ROLE", "SERVER", "TABLESPACE", "LOGFILE"} & {second, *(words[3:5] if "OR" in words else ())}
-        )
+        named = {second, *(words[3:5] if second == "OR" else ())}
+        return bool({"USER", "ROLE", "SERVER", "TABLESPACE", "LOGFILE"} & named)
     if first == "SET":
         return bool({"GLOBAL", "PERSIST", "PASSWORD", "ROLE"} & {*words[1:4]})
     if first in ("GRANT", "REVOKE"):

@@ -369,6 +369,14 @@ def test_models_that_mean_the_same(database: Database) -> None:
     assert _said(compare_models(_migrator(database, [sql_migration("1", "t", text)]), metadata)) == []
 
 
+def test_a_check_of_a_column_is_one_of_its_table(mariadb: Database) -> None:
+    """SQLAlchemy writes one behind the column, and people at the end."""
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("n", sa.Integer, sa.CheckConstraint("n > 0")))
+    script = "CREATE TABLE t (n INT, CHECK (n > 0))"
+    assert _said(compare_models(_migrator(mariadb, [sql_migration("1", "t", script)]), metadata)) == []
+
+
 def test_models_of_an_extension(postgresql: Database) -> None:
     """What a migration creates for them is there for the models, too."""
     if not postgresql.query("SELECT 1 FROM pg_available_extensions WHERE name = 'citext'"):
