@@ -70,6 +70,18 @@ def create(database: str | URL | Engine) -> bool:
         return dialect.create_database(connection, name)
 
 
+def create_own(database: str | URL | Engine) -> None:
+    """Create a database that the caller will drop again.
+
+    Raises what `create` raises, and ConfigurationError if there is one of that name, which is not touched.
+    """
+    if not create(database):
+        raise ConfigurationError(
+            "there is a database of that name, and it was not touched: name one that does not exist. It is created "
+            "here, and dropped again"
+        )
+
+
 def drop(database: str | URL | Engine, *, force: bool = False) -> bool:
     """Drop the database, with everything in it. Return True if this call did, False if there was none.
 

@@ -32,6 +32,7 @@ from dbmigrate.errors import ConfigurationError, HistoryError, MigrationError, M
 from dbmigrate.ledger import TableLedger
 from dbmigrate.migrator import Migrator
 from dbmigrate.model import Ahead, Body, Edited, Migration, Missing, Report, Status, TextBody, Unfinished
+from dbmigrate.plan import find
 from dbmigrate.python import PythonBody
 from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.schema import script, snapshot
@@ -67,7 +68,18 @@ class Replayed:
     @property
     def is_reversible(self) -> bool:
         """Whether there is a way back, and it leads back."""
-        return self.migration.down is not None and not (self.remaining or self.again or self.error)
+        return self.migration.down is not None and not self.trouble
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with its way back, for people, in one line or several; "" if nothing is, or there is none."""
+        if self.error is not None:
+            return f"cannot go up, down and up again: {self.error}"
+        for what, changes in (("down", self.remaining), ("down and up again", self.again)):
+            if changes:
+                than = "there was before" if changes is self.remaining else "at first"
+                return "\n".join([f"{what} left something else than {than}:", *map(str, changes)])
+        return ""
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -81,7 +93,7 @@ class Replayed:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values, ready for JSON."""
-        found = {name: [c.to_dict() for c in getattr(self, name)] for name in ("changes", "remaining", "again")}
+        changes = {name: [c.to_dict() for c in getattr(self, name)] for name in ("changes", "remaining", "again")}
         return {
             "format": 1,
             "type": "Replayed",
@@ -91,7 +103,7 @@ class Replayed:
             "is_reversible": self.is_reversible,
             "lost": list(self.lost),
             "destroyed": list(self.destroyed),
-            **found,
+            **changes,
         }
 
 
@@ -119,10 +131,10 @@ def drift(
         exclude: Patterns of places that are left out, as for `snapshot`: what others make in the same database.
         shadow_url: A database that does not exist and is to be the shadow, on this server or on another of the same
             kind and version. None: one beside the database itself, so the user of the URL must have the right to create
-            it; for SQLite a temporary file.
-        prepare: Called with a connection to the shadow database, in a transaction, before the first migration: for
-            roles' schemas and whatever else migrations expect to find. Extensions (PostgreSQL) that no migration
-            creates, settings of the database and its default collation are made like those of the database itself.
+            it (PostgreSQL: 13 or later); for SQLite a temporary file.
+        prepare: Called with a connection to each shadow database, in a transaction, before the first migration: for
+            whatever migrations expect to find. Extensions (PostgreSQL) that no script creates, settings of the database
+            and its default collation are made like those of the database itself.
 
     Raises:
         HistoryError: There is no telling what ran: a migration was edited (unless the Migrator allows it), is missing,
@@ -143,6 +155,7 @@ def drift(
 def replay(
     migrator: Migrator,
     *,
+    since: str | None = None,
     exclude: Collection[str] = (),
     shadow_url: str | URL | None = None,
     prepare: Prepare | None = None,
@@ -152,20 +165,22 @@ def replay(
     Down must give back the snapshot of before, and up again that of the first time. Of a migration without a way back
     only its changes are told. Behind one whose way back fails or does not lead back, the next one goes on in a new
     shadow database. What is in tables is not compared, and neither are those of the database itself, which need not
-    exist. For the arguments see `drift`.
+    exist. `since` is a version: it and all before it are applied, and what comes behind it is told of. For the other
+    arguments see `drift`.
 
-    Raises MigrationFailed if an up script fails, and what `drift` raises besides.
+    Raises MigrationFailed if an up script fails, TargetError for an unknown version, and what `drift` raises besides.
     """
     migrations, found = tuple(sound(migrator.source.load())), list[Replayed]()
+    first = 0 if since is None else migrations.index(find(since, migrations)) + 1
     with ExitStack() as stack:
         live = stack.enter_context(_connected(migrator)) if database.exists(_url(migrator)) else None
-        while len(found) < len(migrations):
+        while (start := first + len(found)) < len(migrations):
             with _shadow(migrator, shadow_url, prepare, migrations, live) as shadow:
-                before = _replayed(migrator, shadow, migrations[: len(found)], exclude)
-                for number in range(len(found), len(migrations)):
+                before = _replayed(migrator, shadow, migrations[:start], exclude)
+                for number in range(start, len(migrations)):
                     done, before = _there_and_back(migrator, shadow, migrations[: number + 1], before, exclude)
                     found.append(done)
-                    if done.remaining or done.again or done.error:
+                    if done.trouble:
                         break
     return tuple(found)
 
@@ -307,11 +322,7 @@ def _shadow(
             url = url.set(database=str(Path(folder, "shadow.db")), query={})
         else:
             url = url.set(database=f"{(url.database or '')[:40]}_shadow_{secrets.token_hex(4)}")
-        if not database.create(url):
-            raise ConfigurationError(
-                f"there is a database {url.database!r}, and it was not touched: name one that does not exist as the "
-                "shadow. It is created, and dropped again"
-            )
+        database.create_own(url)
         try:
             with engine_of(url) as engine, _of(engine) as connection:
                 if live is not None:
@@ -320,15 +331,21 @@ def _shadow(
                     prepare(connection)
                 connection.commit()
             yield url
-            with engine_of(url) as engine, _of(engine) as connection:
-                migrator.dialect.own.leave(connection)
         except BaseException as error:
             try:
-                database.drop(url, force=True)
+                _drop(migrator, url)
             except MigrationError as trouble:
                 error.add_note(f"the shadow database is left: {trouble}")
             raise
-        database.drop(url, force=True)
+        _drop(migrator, url)
+
+
+def _drop(migrator: Migrator, shadow: URL) -> None:
+    try:
+        with engine_of(shadow) as engine, _of(engine) as connection:
+            migrator.dialect.own.leave(connection)
+    finally:
+        database.drop(shadow, force=True)
 
 
 def _imitate(migrator: Migrator, live: Connection, shadow: Connection, migrations: Sequence[Migration]) -> None:

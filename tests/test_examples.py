@@ -445,7 +445,7 @@ def test_the_tests_of_a_shop_run_as_they_are_copied(sqlite: Database, tmp_path: 
     done = run(sys.executable, *pytest_of("tested_shop"), "-q", *options, cwd=tmp_path, DATABASE_URL=str(sqlite.url))
 
     assert done.returncode == 0, done.stdout
-    assert "7 passed" in done.stdout
+    assert "8 passed" in done.stdout
     assert not Path(sqlite.name).exists()
 
 
@@ -459,7 +459,7 @@ def test_the_tests_of_a_shop_run_on_a_server(database: Database, tmp_path: Path)
     done = run(sys.executable, *pytest_of("tested_shop"), "-q", "-k", "not kill", cwd=tmp_path, DATABASE_URL=url)
 
     assert done.returncode == 0, done.stdout
-    assert "6 passed, 1 deselected" in done.stdout
+    assert "7 passed, 1 deselected" in done.stdout
     assert database.tables() == []
 
 

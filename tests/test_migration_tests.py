@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
 import pytest
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, text
 
-from dbmigrate import ConfigurationError, Edited, MemorySource, Migrator, TableLedger, sql_migration
+from dbmigrate import ConfigurationError, Edited, MemorySource, Migrator, python_migration, sql_migration
 from dbmigrate import database as databases
 from dbmigrate.testing import MigrationTests, check
 from tests.test_broken import promises
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection
 
-    from dbmigrate import Migration, Record
+    from dbmigrate import Migration
     from tests.conftest import Database
 
 USERS = sql_migration("1", "users", "CREATE TABLE users (id INTEGER, name VARCHAR(9))", "DROP TABLE users")
@@ -58,11 +59,13 @@ def test_what_is_right_passes(database: Database, url: URL) -> None:
         """They are."""
 
         processes = 3
+        metadata = MetaData()
 
         def make(self) -> Migrator:
             """Return it."""
             return migrator
 
+    Table("users", Right.metadata, Column("id", Integer), Column("name", String(9)), Index("by_name", "name"))
     checked = check(Right)
 
     assert set(checked.passed) == promises(MigrationTests)
@@ -131,23 +134,40 @@ def test_a_way_back_that_leads_elsewhere(url: URL, up: str, down: str, said: str
 
 
 def test_a_second_time_that_is_another(url: URL) -> None:
-    """Going up again finds what the way back left in the rows."""
-    up = "CREATE TABLE IF NOT EXISTS log (x INTEGER); INSERT INTO log VALUES (1)"
+    """Going up again makes what it did not make at first."""
+    tables = iter(("log", "third"))
 
-    class Counting(TableLedger):
-        """To record the second time makes a table."""
+    def up(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS log (x INTEGER)"))
+        connection.execute(text(f"CREATE TABLE IF NOT EXISTS {next(tables)} (x INTEGER)"))
 
-        __slots__ = ()
+    def down(connection: Connection) -> None:
+        connection.execute(text("DROP TABLE log"))
 
-        def append(self, connection: Connection, record: Record) -> None:
-            """Make one."""
-            TableLedger.append(self, connection, record)
-            if record.action == "up" and record.seq > 2:
-                connection.exec_driver_sql("CREATE TABLE third (x INTEGER)")
-
-    tests = over(url, sql_migration("1", "log", up, "DROP TABLE log"), ledger=Counting())
-    with pytest.raises(AssertionError, match=r"1_log, down and up again, left something else(.|\n)*third is new"):
+    tests = over(url, python_migration("1", "log", up, down))
+    with pytest.raises(AssertionError, match=r"1_log down and up again left something else(.|\n)*third is new"):
         tests.test_it_is_reversible()
+
+
+def test_models_that_differ(url: URL) -> None:
+    """Each difference is named; without models there is nothing to test."""
+
+    class Modelled(MigrationTests):
+        """One column is longer than the migrations make it."""
+
+        metadata = MetaData()
+        exclude = ("more", "*.more")
+
+    Table("users", Modelled.metadata, Column("id", Integer), Column("name", String(10)))
+    tests, more = Modelled(), sql_migration("2", "more", "CREATE TABLE more (x INTEGER)")
+    tests.migrator = Migrator(url, MemorySource([USERS, more]))
+
+    with pytest.raises(
+        AssertionError, match=r"the models differ(.|\n)*users\.name:\n    type: \S+ ?\S*\(9\) -> \S+ ?\S*\(10\)\Z"
+    ):
+        tests.test_models_match()
+    with pytest.raises(SkipTest, match="there are no models to compare with"):
+        over(url, USERS).test_models_match()
 
 
 def test_each_step_is_looked_at_alone(url: URL) -> None:

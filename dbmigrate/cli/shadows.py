@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from dbmigrate import shadow
 from dbmigrate.catalogue import Change
 from dbmigrate.cli.call import Call
-from dbmigrate.cli.output import Answer, cell, message
+from dbmigrate.cli.output import Answer, cell
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, counted
 from dbmigrate.scanner import ScriptError, statements
@@ -40,7 +40,7 @@ def validate(call: Call, answer: Answer) -> Answer:
         result["replayed"] = [done.to_dict() for done in replayed]
         for done in replayed:
             lines += _replayed(done)
-        bad = [done for done in replayed if done.migration.down is not None and not done.is_reversible]
+        bad = [done for done in replayed if done.trouble]
         lines.append(
             f"{counted(len(replayed), 'migration')} applied from zero, {len(bad)} with a way back that is none"
         )
@@ -65,11 +65,9 @@ def _replayed(done: shadow.Replayed) -> list[str]:
         return [*lines, f"{name}: has no way back"]
     if done.lost:
         lines.append(f"{name}: down destroys {', '.join(map(cell, done.lost))} with all that is in it")
-    if done.error is not None:
-        lines.append(f"{name}: NOT REVERSIBLE: {message(done.error)}")
-    for what, changes in (("down leaves", done.remaining), ("up again makes", done.again)):
-        if changes:
-            lines += [f"{name}: NOT REVERSIBLE: {what} something else:", *(f"    {line}" for line in _lines(changes))]
+    if done.trouble:
+        first, *rest = done.trouble.split("\n")
+        lines += [f"{name}: NOT REVERSIBLE: {cell(first)}", *(f"    {cell(line)}" for line in rest)]
     return lines
 
 

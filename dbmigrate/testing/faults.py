@@ -175,12 +175,8 @@ class _Turns:
     def begin(self, before: Call | None) -> None:
         """Create the database, instead of the one of the turn before, and make a call in it that nobody disturbs."""
         self.drop()
-        self.is_ours = database.create(self.engine)
-        if not self.is_ours:
-            raise ConfigurationError(
-                "there is a database of that name, and it was not touched: name one that does not exist. It is created "
-                "here, and dropped again"
-            )
+        database.create_own(self.engine)
+        self.is_ours = True
         if self.prepare is not None:
             self.prepare()
         self.count += 1

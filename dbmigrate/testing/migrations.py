@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
-from typing import ClassVar, cast
+from typing import ClassVar
 from unittest import SkipTest
 
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy import MetaData
+from sqlalchemy.engine import URL
 
 from dbmigrate import database
-from dbmigrate.connect import engine_of
 from dbmigrate.errors import ConfigurationError, MigrationError
-from dbmigrate.ledger import TableLedger
 from dbmigrate.migrator import Migrator
-from dbmigrate.model import Migration
-from dbmigrate.plan import BASE, find
-from dbmigrate.schema import Snapshot, diff, snapshot
+from dbmigrate.shadow import compare_models, replay
 from dbmigrate.testing.checks import named, require
 from dbmigrate.testing.faults import check_crash_safe, check_race_safe
 
@@ -30,6 +27,9 @@ class MigrationTests:
 
     #: What the plugin of pytest sets, from the fixture `dbmigrate_migrator`.
     migrator: Migrator | None = None
+    #: The models of the application, of which `test_models_match` asks, and patterns of what is none of theirs.
+    metadata: ClassVar[MetaData | None] = None
+    exclude: ClassVar[Collection[str]] = ()
     #: A version: all up to it were tested long ago, and reversing, killing and racing begin behind it.
     since: ClassVar[str | None] = None
     #: How many processes race.
@@ -60,7 +60,7 @@ class MigrationTests:
 
         There is no finding either, not even one that the Migrator tolerates.
         """
-        with self._database() as (migrator, _):
+        with self._database() as migrator:
             try:
                 report = migrator.upgrade()
             except MigrationError as error:
@@ -75,21 +75,28 @@ class MigrationTests:
     def test_it_is_reversible(self) -> None:
         """Going back one migration leaves the schema as it was before it, and going up again as it was behind it.
 
-        Asked of each migration that has a way back, from the catalogue of the database, so of everything but the rows:
-        whether these come back is not asked, and nor is the order of columns. Those without a way back are passed over.
+        Asked of each migration that has a way back (see `dbmigrate.shadow.replay`), from the catalogue of the database,
+        so of everything but the rows: whether these come back is not asked. Those without a way back are passed over.
         """
-        with self._database() as (migrator, engine):
-            migrations = migrator.validate()
-            first = 0 if self.since is None else migrations.index(find(self.since, migrations)) + 1
-            if not any(migration.down for migration in migrations[first:]):
-                raise SkipTest("no migration has a way back")
-            if first:
-                migrator.upgrade(self.since)
-            before = _seen(migrator, engine)
-            for number, migration in enumerate(migrations[first:], first):
-                before = _there_and_back(
-                    migrator, engine, migrations[number - 1] if number else None, migration, before
-                )
+        migrator = self._some()
+        try:
+            found = replay(migrator, since=self.since, shadow_url=_url(migrator))
+        except ConfigurationError:
+            raise
+        except MigrationError as error:
+            raise AssertionError(f"the migrations cannot be replayed: {named(error)}") from error
+        if not any(done.migration.down for done in found):
+            raise SkipTest("no migration has a way back")
+        bad = [f"{done.migration} {done.trouble}" for done in found if done.trouble]
+        require(not bad, "\n".join(bad))
+
+    def test_models_match(self) -> None:
+        """What the migrations make is what the models make, as the database has both (`compare_models`)."""
+        migrator = self._some()
+        if self.metadata is None:
+            raise SkipTest("there are no models to compare with: set `metadata`")
+        changes = compare_models(migrator, self.metadata, exclude=self.exclude, shadow_url=_url(migrator))
+        require(not changes, "\n".join(["the models differ from what the migrations make:", *map(str, changes)]))
 
     def test_a_kill_does_no_harm(self) -> None:
         """See `check_crash_safe`; statements of which a person would be asked must be in `known_doubts`."""
@@ -109,53 +116,18 @@ class MigrationTests:
         return migrator
 
     @contextmanager
-    def _database(self) -> Generator[tuple[Migrator, Engine]]:
+    def _database(self) -> Generator[Migrator]:
         """Give the Migrator of a database that is created here, and dropped at the end."""
         migrator = self._some()
-        if not isinstance(migrator.database, URL):
-            raise ConfigurationError(
-                "the database is created and dropped: give the Migrator a URL. Nothing was touched"
-            )
-        if not database.create(migrator.database):
-            raise ConfigurationError(
-                "there is a database of that name, and it was not touched: name one that does not exist. It is created "
-                "here, and dropped again"
-            )
+        url = _url(migrator)
+        database.create_own(url)
         try:
-            with engine_of(migrator.database) as engine:
-                yield migrator, cast("Engine", engine)
+            yield migrator
         finally:
-            database.drop(migrator.database, force=True)
+            database.drop(url, force=True)
 
 
-def _there_and_back(
-    migrator: Migrator, engine: Engine, last: Migration | None, migration: Migration, before: Snapshot
-) -> Snapshot:
-    """Go up, down and up again; return the schema behind that."""
-    try:
-        migrator.upgrade(migration.version)
-        behind = _seen(migrator, engine)
-        if migration.down is None:
-            return behind
-        migrator.goto(last.version if last else BASE)
-        _compare(before, _seen(migrator, engine), f"{migration} down left something else than there was before")
-        migrator.upgrade(migration.version)
-        _compare(behind, _seen(migrator, engine), f"{migration}, down and up again, left something else than at first")
-    except MigrationError as error:
-        raise AssertionError(f"{migration} cannot go up, down and up again: {named(error)}") from error
-    return behind
-
-
-def _seen(migrator: Migrator, engine: Engine) -> Snapshot:
-    """Return what is in the database, without a ledger of ours."""
-    own = {"ledger": migrator.ledger.table} if isinstance(migrator.ledger, TableLedger) else {}
-    with engine.connect() as connection:
-        try:
-            return snapshot(connection, dialect=migrator.dialect, **own)
-        except ConfigurationError as error:
-            raise SkipTest(str(error)) from error
-
-
-def _compare(expected: Snapshot, found: Snapshot, what: str) -> None:
-    changes = diff(expected, found)
-    require(not changes, "\n".join([f"{what}:", *map(str, changes)]))
+def _url(migrator: Migrator) -> URL:
+    if not isinstance(migrator.database, URL):
+        raise ConfigurationError("the database is created and dropped: give the Migrator a URL. Nothing was touched")
+    return migrator.database

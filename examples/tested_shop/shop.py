@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, String, Table, text
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+
+metadata = MetaData()
+users = Table(
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(99), unique=True, nullable=False),
+)
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("user_id", Integer, ForeignKey("users.id"), index=True, nullable=False),
+    Column("amount", Integer, CheckConstraint("amount > 0"), nullable=False),
+)
 
 
 def order(engine: Engine, number: int, user: str, amount: int) -> None:

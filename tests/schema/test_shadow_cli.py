@@ -78,7 +78,7 @@ def test_a_history_that_does_not_lead_back_is_code_3(shop: Program) -> None:
     assert done.stdout.splitlines()[1:] == [
         "1_users: down destroys table users with all that is in it",
         "2_two: down destroys table a, table b with all that is in it",
-        "2_two: NOT REVERSIBLE: down leaves something else:",
+        "2_two: NOT REVERSIBLE: down left something else than there was before:",
         "    table b is new",
         "3_one_way: up destroys table b with all that is in it",
         "3_one_way: has no way back",

@@ -4,4 +4,4 @@ CREATE TABLE orders (
     amount INTEGER NOT NULL CHECK (amount > 0)
 );
 
-CREATE INDEX orders_user ON orders (user_id);
+CREATE INDEX ix_orders_user_id ON orders (user_id);
