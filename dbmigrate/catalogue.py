@@ -15,19 +15,8 @@ from typing import Any, cast
 Property = str | int | bool | tuple[str, ...]
 #: Every kind of object, in the order in which a snapshot lists them. Those behind the tables are parts of one.
 KINDS = (
-    *(
-        "extension",
-        "schema",
-        "collation",
-        "type",
-        "enum",
-        "domain",
-        "sequence",
-        "function",
-        "aggregate",
-        "procedure",
-        "package",
-    ),
+    *("extension", "schema", "collation", "type", "enum", "domain", "sequence"),
+    *("function", "aggregate", "procedure", "package"),
     *("operator", "cast", "text search dictionary", "text search configuration", "foreign data wrapper", "server"),
     *("table", "virtual table", "foreign table", "view", "materialized view"),
     *("column", "primary key", "unique", "foreign key", "check", "exclusion", "index", "trigger", "rule", "policy"),

@@ -263,10 +263,8 @@ def _bounded(run: Run, keeper: Connection) -> Generator[None]:
         is_over.set()
         with suppress(OSError):  # the connection may have ended already
             end = socket.socket(fileno=raw.fileno())
-            end.shutdown(
-                socket.SHUT_RDWR
-            )  # whoever waits for an answer over it wakes up; it is closed where it was made
-            end.detach()
+            end.shutdown(socket.SHUT_RDWR)  # whoever waits for an answer over it wakes up
+            end.detach()  # it is closed where it was made
 
     timer, reason = threading.Timer(patience, cut), ""
     timer.start()

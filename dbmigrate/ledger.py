@@ -156,7 +156,7 @@ class TableLedger:
             return seq, int(found[0][0]) if found else 0
         except LedgerError:
             if connection.invalidated:
-                raise
+                raise  # or whoever waits would ask again, over a connection that is gone
             return None
 
     def behind(self, connection: Connection, record: Record) -> History | Record:  # noqa: ARG002

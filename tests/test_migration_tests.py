@@ -53,19 +53,20 @@ def history(database: Database) -> list[Migration]:
 
 def test_what_is_right_passes(database: Database, url: URL) -> None:
     """Every test, on every database."""
+    models = MetaData()
+    Table("users", models, Column("id", Integer), Column("name", String(9)), Index("by_name", "name"))
     migrator = Migrator(url, MemorySource(history(database)))
 
     class Right(MigrationTests):
         """They are."""
 
         processes = 3
-        metadata = MetaData()
+        metadata = models
 
         def make(self) -> Migrator:
             """Return it."""
             return migrator
 
-    Table("users", Right.metadata, Column("id", Integer), Column("name", String(9)), Index("by_name", "name"))
     checked = check(Right)
 
     assert set(checked.passed) == promises(MigrationTests)
@@ -151,14 +152,15 @@ def test_a_second_time_that_is_another(url: URL) -> None:
 
 def test_models_that_differ(url: URL) -> None:
     """Each difference is named; without models there is nothing to test."""
+    models = MetaData()
+    Table("users", models, Column("id", Integer), Column("name", String(10)))
 
     class Modelled(MigrationTests):
         """One column is longer than the migrations make it."""
 
-        metadata = MetaData()
+        metadata = models
         exclude = ("more", "*.more")
 
-    Table("users", Modelled.metadata, Column("id", Integer), Column("name", String(10)))
     tests, more = Modelled(), sql_migration("2", "more", "CREATE TABLE more (x INTEGER)")
     tests.migrator = Migrator(url, MemorySource([USERS, more]))
 

@@ -23,37 +23,12 @@ _TYPES = {"INTEGER": "INT", "BOOL": "TINYINT", "BOOLEAN": "TINYINT", "NUMERIC": 
 _SIZED = {"CHAR", "VARCHAR", "BINARY", "VARBINARY", "DECIMAL"}
 _PLAIN = {
     *("TINYINT", "SMALLINT", "MEDIUMINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DATE", "TIME", "DATETIME", "TIMESTAMP"),
-    *(
-        "TINYTEXT",
-        "TEXT",
-        "MEDIUMTEXT",
-        "LONGTEXT",
-        "TINYBLOB",
-        "BLOB",
-        "MEDIUMBLOB",
-        "LONGBLOB",
-        "ENUM",
-        "SET",
-        "UUID",
-    ),
-    *_SIZED,
+    *("TINYTEXT", "TEXT", "MEDIUMTEXT", "LONGTEXT", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB"),
+    *("ENUM", "SET", "UUID", *_SIZED),
 }
 #: Words that SHOW CREATE leaves out, or says otherwise.
 _LEFT_OUT = (
-    "restrict",
-    "no",
-    "action",
-    "index",
-    "in",
-    "between",
-    "like",
-    "not",
-    "is",
-    "null",
-    "and",
-    "or",
-    "as",
-    "using",
+    *("restrict", "no", "action", "index", "in", "between", "like", "not", "is", "null", "and", "or", "as", "using"),
 )
 #: What ALTER TABLE may say about how it is to be done.
 _MANNERS = ("ALGORITHM", "LOCK", "WAIT", "NOWAIT", "ONLINE", "IGNORE")

@@ -22,17 +22,7 @@ _MODE = "SET sql_mode = 'NO_ENGINE_SUBSTITUTION'"
 _KEYS = {"primary key": "PRIMARY KEY", "unique": "UNIQUE KEY", "index": "KEY"}
 #: What ends the list of tables.
 _BEHIND_TABLES = (
-    "WHERE",
-    "GROUP",
-    "HAVING",
-    "WINDOW",
-    "ORDER",
-    "LIMIT",
-    "OFFSET",
-    "FETCH",
-    "UNION",
-    "EXCEPT",
-    "INTERSECT",
+    *("WHERE", "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "OFFSET", "FETCH", "UNION", "EXCEPT", "INTERSECT"),
 )
 _DELIMITERS = (";;", "//", "$$", "||", "~~", "<<end>>")
 

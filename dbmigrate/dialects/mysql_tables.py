@@ -128,17 +128,8 @@ def _default(about: Information, row: Row) -> str:
 def _keys(about: Information, known: dict[str, Row], creates: dict[str, str]) -> Iterator[Object]:
     found = about.ask(
         "statistics",
-        *(
-            "TABLE_NAME",
-            "NON_UNIQUE",
-            "INDEX_NAME",
-            "SEQ_IN_INDEX",
-            "COLUMN_NAME",
-            "COLLATION",
-            "SUB_PART",
-            "INDEX_TYPE",
-        ),
-        *("INDEX_COMMENT", "IGNORED", "IS_VISIBLE", "EXPRESSION"),
+        *("TABLE_NAME", "NON_UNIQUE", "INDEX_NAME", "SEQ_IN_INDEX", "COLUMN_NAME", "COLLATION", "SUB_PART"),
+        *("INDEX_TYPE", "INDEX_COMMENT", "IGNORED", "IS_VISIBLE", "EXPRESSION"),
     )
     bare = {(name, key or "PRIMARY") for name, text in creates.items() for key in _unquoted(_NO_OVERLAP.findall(text))}
     keys = defaultdict[tuple[str, str], list[tuple[str, dict[str, Property | None]]]](list)

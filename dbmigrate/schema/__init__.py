@@ -80,7 +80,7 @@ def script(snapshot: Snapshot) -> str:
 def code(
     connection: Connection,
     *,
-    ledger: str = "dbmigrate_ledger",
+    ledger: str | None = "dbmigrate_ledger",
     include: Collection[str] = (),
     exclude: Collection[str] = (),
     dialect: Dialect | None = None,
@@ -103,7 +103,7 @@ def code(
 
     Args:
         connection: As for `snapshot`. On PostgreSQL the schema in which its sessions begin is not named in the text.
-        ledger: The table that migrations are recorded in; it is left out, with its journal.
+        ledger: As for `snapshot`.
         include: Patterns, as of file names, of the places of what is wanted: `app.*`, `user*`; in the schema that is
             not named, of names alone. Empty: everything. The types of what is wanted come with it.
         exclude: Patterns of what is not wanted, though `include` names it. Nothing of that is listed at the head.

@@ -432,14 +432,18 @@ def test_a_step_that_is_tried_again_finds_its_session_as_it_was(
 ) -> None:
     """What it prepared before it failed is not there any more."""
     step = sql_migration("1", "a", "PREPARE p AS SELECT 1;\nALTER TABLE seen ADD m int;")
+    tries = list[int]()
     with database.connect(autocommit=False) as reader:
         reader.execute("SELECT * FROM seen")
-        Migrator(
-            behind(2),
-            MemorySource([step]),
-            lock_timeout=0.2,
-            on_event=lambda event: reader.rollback() if isinstance(event, Retrying) else None,
-        ).upgrade()
+
+        def see(event: object) -> None:
+            if isinstance(event, Retrying):
+                tries.append(event.tries)
+                reader.rollback()
+
+        Migrator(behind(2), MemorySource([step]), lock_timeout=0.2, on_event=see).upgrade()
+    assert tries == [1]
+    assert database.query("SELECT m FROM seen") == []
 
 
 @pytest.mark.parametrize("made", ["search_path", "role"])
