@@ -89,7 +89,8 @@ def code(
 
     What `metadata.create_all()` makes of it in an empty database is equal to what is there, as `diff` has it, but for
     what the head of the module lists: views, triggers and functions, say, and what else SQLAlchemy has no words for.
-    Properties behind the name of an object there are those that are missing; without any, all of it is.
+    Properties behind the name of an object there are those that are missing; without any, all of it is. One thing is
+    not listed: Aria, an engine of MariaDB, gives a table one more option when an index is made behind it.
 
     The text depends on the schema alone; on the version of SQLAlchemy, for a later one may have more words; and on
     MariaDB on whether the URL begins with `mysql` or `mariadb`. Tables stand in the order of their schemas and names,

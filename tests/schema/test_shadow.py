@@ -95,6 +95,7 @@ def test_an_untouched_database_has_no_drift(database: Database) -> None:
     migrator.upgrade()
 
     assert _said(drift(migrator)) == []
+    assert [done.trouble for done in replay(migrator) if done.trouble] == []
 
 
 def test_what_was_done_by_hand_is_named(database: Database) -> None:
