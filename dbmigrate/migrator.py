@@ -127,11 +127,12 @@ class Migrator(Settings):
                 fails, and behind that the run stops; what it raises while another migrator is waited for comes out as
                 it is, with nothing run. None: the logger "dbmigrate" is told, never configured.
             dialect: None: by the database.
-            schema_file: A file that is written anew whenever a call has ended a step, also if it fails (but not if it
-                is stopped, as by Ctrl-C) behind that: the schema as Python, if its name ends with `.py` (`code` of dbmigrate.schema), as SQL, if with `.sql`
-                (`script` of it). It is replaced as a whole, and only if its text differs; what it says is read under
-                the migration lock. If it cannot be written, MigrationError says so, or a note on the error that came
-                first; the steps stay committed. Not over a Connection, whose caller may still roll back.
+            schema_file: A file that is written anew whenever a call has ended a step, also if it fails behind that
+                (but not if it is stopped, as by Ctrl-C): the schema as Python, if its name ends with `.py` (`code` of
+                dbmigrate.schema), as SQL, if with `.sql` (`script` of it). It is replaced as a whole, and only if its
+                text differs; what it says is read under the migration lock. If it cannot be written, MigrationError
+                says so, or a note on the error that came first; the steps stay committed. Not over a Connection, whose
+                caller may still roll back.
 
         Raises:
             ConfigurationError: An argument is wrong. No database was touched.
