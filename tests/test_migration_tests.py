@@ -12,10 +12,12 @@ from sqlalchemy import Column, Index, Integer, MetaData, String, Table, text
 from dbmigrate import ConfigurationError, Edited, MemorySource, Migrator, python_migration, sql_migration
 from dbmigrate import database as databases
 from dbmigrate.testing import MigrationTests, check
+from dbmigrate.testing.kit import Kit
 from tests.test_broken import promises
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from sqlalchemy import URL, Connection
 
@@ -148,6 +150,19 @@ def test_a_second_time_that_is_another(url: URL) -> None:
     tests = over(url, python_migration("1", "log", up, down))
     with pytest.raises(AssertionError, match=r"1_log down and up again left something else(.|\n)*third is new"):
         tests.test_it_is_reversible()
+
+
+@pytest.mark.usefixtures("kit_alone")
+def test_the_schema_file_is_none_of_a_tests(url: URL, tmp_path: Path) -> None:
+    """It says what the database of the project is."""
+    tests = over(url, USERS, schema_file=tmp_path / "schema.sql")
+    tests.test_it_applies_from_zero()
+    tests.test_a_race_does_no_harm()
+    kit = Kit(tmp_path / "kit", "a run")
+    kit.fresh(tests.make())
+    kit.close()
+
+    assert list(tmp_path.glob("schema*")) == []
 
 
 def test_models_that_differ(url: URL) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import cast
@@ -225,7 +225,7 @@ def _turns(migrator: Migrator, prepare: Callable[[], object] | None) -> Generato
         engine = stack.enter_context(engine_of(migrator.database))
         turns = _Turns(cast("Engine", engine), prepare, migrator.dialect, ledger)
         stack.callback(turns.drop)
-        turns.processes = stack.enter_context(nursery(migrator))
+        turns.processes = stack.enter_context(nursery(replace(migrator, schema_file=None)))  # it is none of a test's
         try:
             yield turns
         except DBAPIError as error:

@@ -16,10 +16,9 @@ import socket
 import sqlite3
 from collections.abc import Generator, Iterable
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.engine import URL, Connection
 
@@ -28,7 +27,6 @@ from dbmigrate.connect import without_secrets
 from dbmigrate.dialects import Dialect, dialect_for
 from dbmigrate.errors import ConfigurationError
 from dbmigrate.migrator import Migrator
-from dbmigrate.run import Settings
 from dbmigrate.testing.checks import is_a
 
 #: What the names of the kit's databases begin with, and nobody else's.
@@ -215,9 +213,7 @@ def _is_over(place: _Place, run: str, processes: Iterable[tuple[str, str]]) -> b
 
 def _at(migrator: Migrator, url: URL) -> Migrator:
     """Return the same Migrator for another database."""
-    given: dict[str, Any] = {field.name: getattr(migrator, field.name) for field in fields(Settings)}
-    given["database"] = url
-    return Migrator(**given)
+    return replace(migrator, database=url, schema_file=None)  # that of the project is none of a test's
 
 
 def _key(migrator: Migrator) -> str:
