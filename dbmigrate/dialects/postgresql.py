@@ -142,9 +142,11 @@ class PostgreSQL(Dialect):
 
     def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:
         """Give it the settings of the database, also those of its user in it, and extensions that no script creates."""
+        from dbmigrate.dialects.postgresql_clauses import literal  # noqa: PLC0415 - only where schemas are compared
+
         name = self.quoted(new.engine.url.database or "")
         for role, setting, value in rows(live, _DATABASE_SETTINGS):
-            send(new, f"SELECT pg_catalog.set_config({_literal(setting)}, {_literal(value)}, false)")
+            send(new, f"SELECT pg_catalog.set_config({literal(setting)}, {literal(value)}, false)")
             send(new, f"ALTER {f'ROLE {role} IN DATABASE' if role else 'DATABASE'} {name} SET {setting} FROM CURRENT")
         said = " ".join(text.lower() for text in scripts)
         created, schemas = {*_EXTENSION.findall(said)}, {*_SCHEMA.findall(said)}
@@ -513,10 +515,6 @@ def _is_of_the_server(words: Sequence[str]) -> bool:
     return (first, second) == ("REASSIGN", "OWNED") or (
         first in ("COMMENT", "SECURITY") and bool({"DATABASE", "ROLE", "TABLESPACE"} & {*words[1:5]})
     )
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _milliseconds(seconds: float) -> int:
