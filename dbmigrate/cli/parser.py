@@ -238,7 +238,7 @@ def _add_database(commands: _Commands, common: Parser, running: Parser) -> None:
 
 def _add_shadow(parser: Parser) -> None:
     group = parser.add_argument_group("the shadow database")
-    group.add_argument("--shadow-url", metavar="URL", help="it is created there, and dropped (beside the database)")
+    group.add_argument("--shadow-url", metavar="URL", help="one that is empty, or does not exist (beside the database)")
     group.add_argument("--prepare", metavar="FILE", help="SQL that is run in it before the first migration")
     group.add_argument("--exclude", metavar="PATTERN", action="append", help="leave out: audit.*, *_backup")
 

@@ -196,8 +196,15 @@ class Dialect:
         """Return the names that begin so, of all databases that this user may see; none where there is no list."""
         return ()
 
+    def empty_database(self, connection: Connection, name: str, last: str) -> None:  # noqa: ARG002
+        """Remove everything from the database that a connection is in, as far as its user may; the table `last` last.
+
+        Raises ConfigurationError where that cannot be done, and has done nothing then.
+        """
+        raise ConfigurationError(f"dbmigrate cannot empty the database {name!r}: name one that does not exist")
+
     def end_sessions(self, connection: Connection, name: str) -> None:
-        """End whoever is at work in a database, where dropping it by force does not."""
+        """End whoever is at work in a database, as far as this user may, but for this connection."""
 
     def copy_database(self, connection: Connection, source: str, target: str) -> bool:
         """Create a database with all that is in another one. False: there is one of that name."""

@@ -250,6 +250,13 @@ class MySQL(Dialect):
         sql = text("SELECT SCHEMA_NAME FROM information_schema.schemata WHERE LEFT(SCHEMA_NAME, :length) = :prefix")
         return [str(name) for (name,) in connection.execute(sql, {"prefix": prefix, "length": len(prefix)})]
 
+    def empty_database(self, connection: Connection, name: str, last: str) -> None:  # noqa: ARG002
+        """Drop it and create it anew: rights on a database are kept, and are those to create it, too."""
+        charset, collation = rows(connection, "SELECT @@character_set_database, @@collation_database")[0]
+        send(connection, f"DROP DATABASE {self.quoted(name)}")
+        send(connection, f"CREATE DATABASE {self.quoted(name)} CHARACTER SET {charset} COLLATE {collation}")
+        send(connection, f"USE {self.quoted(name)}")
+
     def end_sessions(self, connection: Connection, name: str) -> None:
         """End them, as far as they are this user's or it has the right to."""
         sql = text("SELECT id FROM information_schema.processlist WHERE db = :name AND id <> CONNECTION_ID()")

@@ -246,6 +246,20 @@ class PostgreSQL(Dialect):
         sql = text("SELECT datname FROM pg_catalog.pg_database WHERE left(datname, length(:prefix)) = :prefix")
         return [str(name) for (name,) in connection.execute(sql, {"prefix": prefix})]
 
+    def empty_database(self, connection: Connection, name: str, last: str) -> None:  # noqa: ARG002
+        """Drop what is in it: who owns a database may not be permitted to create it anew."""
+        from dbmigrate.dialects.postgresql_empty import empty  # noqa: PLC0415 - only where schemas are compared
+
+        empty(connection, last)
+
+    def end_sessions(self, connection: Connection, name: str) -> None:
+        """End those that this user may end, but for the one that asks."""
+        sql = text(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
+            "WHERE datname = :name AND pid <> pg_catalog.pg_backend_pid() AND pg_catalog.pg_has_role(usesysid, 'USAGE')"
+        )
+        connection.execute(sql, {"name": name}).all()
+
     def copy_database(self, connection: Connection, source: str, target: str) -> bool:
         """Take it as the template, for which the server wants it to be without sessions; it waits 5 s for that."""
         sql = f"CREATE DATABASE {self.quoted(target)} TEMPLATE {self.quoted(source)}"

@@ -9,7 +9,7 @@ the path, so the server qualifies all other names. What is numbered below 16384 
 from __future__ import annotations
 
 
-def _own(catalogue: str, oid: str) -> str:
+def own(catalogue: str, oid: str) -> str:
     """Leave out what an extension made, and what is but a part of something else."""
     return (
         f"NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = '{catalogue}'::regclass AND x.objid = {oid} "
@@ -30,7 +30,7 @@ _RELATION = f"""pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND {_I
 _SPACE = "(SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = c.reltablespace)"
 _OPTIONS = "ARRAY(SELECT o FROM unnest(c.reloptions) o ORDER BY 1)"
 _METHOD = "(SELECT quote_ident(amname) FROM pg_am WHERE oid = c.relam AND amname <> 'heap')"
-_TYPE = f"pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace AND {_IS_OURS} AND {_own('pg_type', 't.oid')}"
+_TYPE = f"pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace AND {_IS_OURS} AND {own('pg_type', 't.oid')}"
 
 #: What differs from what CREATE SEQUENCE would choose, as it is written there.
 _SEQUENCE = """concat_ws(' ',
@@ -47,7 +47,7 @@ _ROLE = "CASE r.rolname WHEN 'owner' THEN '\"owner\"' ELSE quote_ident(r.rolname
 
 _SCHEMAS = f"""
 SELECT 'pg_namespace', n.oid, 'schema', '', '', n.nspname
-FROM pg_namespace n WHERE {_IS_OURS} AND {_own("pg_namespace", "n.oid")}"""
+FROM pg_namespace n WHERE {_IS_OURS} AND {own("pg_namespace", "n.oid")}"""
 
 _EXTENSIONS = """
 SELECT 'pg_extension', e.oid, 'extension', '', '', e.extname, n.nspname AS schema
@@ -62,7 +62,7 @@ SELECT 'pg_collation', c.oid, 'collation', n.nspname, '', c.collname,
     CASE WHEN c.collcollate <> c.collctype THEN c.collctype END AS "lc_ctype",
     NOT c.collisdeterministic AS "not deterministic", j->>'collicurules' AS rules
 FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace CROSS JOIN LATERAL to_jsonb(c) j
-WHERE {_IS_OURS} AND {_own("pg_collation", "c.oid")}"""
+WHERE {_IS_OURS} AND {own("pg_collation", "c.oid")}"""
 
 _ENUMS = f"""
 SELECT 'pg_type', t.oid, 'enum', n.nspname, '', t.typname,
@@ -102,10 +102,10 @@ SELECT 'pg_class', c.oid, 'sequence', n.nspname, '', c.relname,
         JOIN pg_attribute a ON a.attrelid = o.oid AND a.attnum = d.refobjsubid
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass
         AND d.deptype = 'a') AS "owned by"
-FROM {_RELATION} AND {_own("pg_class", "c.oid")} JOIN pg_sequence s ON s.seqrelid = c.oid {_MOST}"""
+FROM {_RELATION} AND {own("pg_class", "c.oid")} JOIN pg_sequence s ON s.seqrelid = c.oid {_MOST}"""
 
 _ROUTINE = f"""pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    AND {_IS_OURS} AND {_own("pg_proc", "p.oid")}"""
+    AND {_IS_OURS} AND {own("pg_proc", "p.oid")}"""
 _ROUTINES = f"""
 SELECT 'pg_proc', p.oid, CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END, n.nspname, '',
     quote_ident(p.proname) || '(' || oidvectortypes(p.proargtypes) || ')', pg_get_functiondef(p.oid) AS definition
@@ -149,20 +149,20 @@ SELECT 'pg_operator', o.oid, 'operator', n.nspname, '', format('%s (%s, %s)', o.
     'RESTRICT = ' || {_name("o.oprrest")}, 'JOIN = ' || {_name("o.oprjoin")},
     CASE WHEN o.oprcanhash THEN 'HASHES' END, CASE WHEN o.oprcanmerge THEN 'MERGES' END) AS definition
 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-WHERE {_IS_OURS} AND o.oprcode <> 0 AND {_own("pg_operator", "o.oid")}"""
+WHERE {_IS_OURS} AND o.oprcode <> 0 AND {own("pg_operator", "o.oid")}"""
 
 _CASTS = f"""
 SELECT 'pg_cast', c.oid, 'cast', '', '',
     format('%s AS %s', format_type(c.castsource, NULL), format_type(c.casttarget, NULL)),
     CASE WHEN c.castfunc <> 0 THEN c.castfunc::regprocedure::text END AS function,
     c.castmethod = 'i' AS inout, CASE c.castcontext WHEN 'a' THEN 'ASSIGNMENT' WHEN 'i' THEN 'IMPLICIT' END AS context
-FROM pg_cast c WHERE c.oid >= 16384 AND {_own("pg_cast", "c.oid")}"""
+FROM pg_cast c WHERE c.oid >= 16384 AND {own("pg_cast", "c.oid")}"""
 
 _DICTIONARIES = f"""
 SELECT 'pg_ts_dict', d.oid, 'text search dictionary', n.nspname, '', d.dictname,
     format('%s.%I', t.tmplnamespace::regnamespace, t.tmplname) AS template, d.dictinitoption AS options
 FROM pg_ts_dict d JOIN pg_namespace n ON n.oid = d.dictnamespace JOIN pg_ts_template t ON t.oid = d.dicttemplate
-WHERE {_IS_OURS} AND {_own("pg_ts_dict", "d.oid")}"""
+WHERE {_IS_OURS} AND {own("pg_ts_dict", "d.oid")}"""
 
 _CONFIGURATIONS = f"""
 SELECT 'pg_ts_config', c.oid, 'text search configuration', n.nspname, '', c.cfgname,
@@ -172,20 +172,20 @@ SELECT 'pg_ts_config', c.oid, 'text search configuration', n.nspname, '', c.cfgn
         FROM pg_ts_config_map m JOIN pg_ts_dict d ON d.oid = m.mapdict
         WHERE m.mapcfg = c.oid GROUP BY m.maptokentype ORDER BY 1) AS mappings
 FROM pg_ts_config c JOIN pg_namespace n ON n.oid = c.cfgnamespace JOIN pg_ts_parser p ON p.oid = c.cfgparser
-WHERE {_IS_OURS} AND {_own("pg_ts_config", "c.oid")}"""
+WHERE {_IS_OURS} AND {own("pg_ts_config", "c.oid")}"""
 
 _WRAPPERS = f"""
 SELECT 'pg_foreign_data_wrapper', f.oid, 'foreign data wrapper', '', '', f.fdwname,
     {_name("f.fdwhandler")} AS handler,
     {_name("f.fdwvalidator")} AS validator,
     ARRAY(SELECT o FROM unnest(f.fdwoptions) o ORDER BY 1) AS options
-FROM pg_foreign_data_wrapper f WHERE {_own("pg_foreign_data_wrapper", "f.oid")}"""
+FROM pg_foreign_data_wrapper f WHERE {own("pg_foreign_data_wrapper", "f.oid")}"""
 
 _SERVERS = f"""
 SELECT 'pg_foreign_server', s.oid, 'server', '', '', s.srvname, quote_ident(f.fdwname) AS wrapper,
     s.srvtype AS type, s.srvversion AS version, ARRAY(SELECT o FROM unnest(s.srvoptions) o ORDER BY 1) AS options
 FROM pg_foreign_server s JOIN pg_foreign_data_wrapper f ON f.oid = s.srvfdw
-WHERE {_own("pg_foreign_server", "s.oid")}"""
+WHERE {own("pg_foreign_server", "s.oid")}"""
 
 _TABLES = f"""
 SELECT 'pg_class', c.oid, CASE c.relkind WHEN 'f' THEN 'foreign table' ELSE 'table' END, n.nspname, '', c.relname,
@@ -294,7 +294,7 @@ CROSS JOIN LATERAL (SELECT coalesce(y.near, false) AS near, coalesce(y.far, fals
     FROM {_SWITCHED.format("p")} y) q
 WHERE k.contype IN ('p', 'u', 'f', 'x', 'c') AND (NOT h.ed OR s.near <> q.near OR s.far <> q.far OR o.own <> o.theirs
         OR {_SAID.format("pg_constraint", "k.oid")} OR {_SAID.format("pg_class", "i.oid")})
-    AND coalesce(c.relpersistence, 'p') <> 't' AND (k.conparentid <> 0 OR {_own("pg_constraint", "k.oid")})
+    AND coalesce(c.relpersistence, 'p') <> 't' AND (k.conparentid <> 0 OR {own("pg_constraint", "k.oid")})
     AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.deptype = 'e' AND x.objsubid = 0
         AND ((x.classid = 'pg_class'::regclass AND x.objid = c.oid)
             OR (x.classid = 'pg_type'::regclass AND x.objid = t.oid)))"""
@@ -317,7 +317,7 @@ CROSS JOIN LATERAL {_PARAMETERS.format("i", "pi")} o
 CROSS JOIN LATERAL (SELECT array_agg(format('%s %s', a.attnum, a.attstattarget) ORDER BY a.attnum) AS statistics
     FROM pg_attribute a WHERE a.attrelid = i.oid AND a.attstattarget >= 0) t
 WHERE (NOT i.relispartition OR o.own <> o.theirs OR t.statistics IS NOT NULL OR {_SAID.format("pg_class", "i.oid")})
-    AND c.relkind IN ('r', 'p', 'm', 'f') AND {_own("pg_class", "i.oid")}"""
+    AND c.relkind IN ('r', 'p', 'm', 'f') AND {own("pg_class", "i.oid")}"""
 
 # A trigger of a partition that its table made is worth a word where it is switched in another way.
 _TRIGGERS = f"""
@@ -351,7 +351,7 @@ _EVENT_TRIGGERS = f"""
 SELECT 'pg_event_trigger', e.oid, 'event trigger', '', '', e.evtname, e.evtevent AS "on",
     ARRAY(SELECT t FROM unnest(e.evttags) t ORDER BY 1) AS tags, e.evtfoid::regproc::text AS function,
     e.evtenabled = 'D' AS disabled, {_ENABLED.format("e.evtenabled")} AS fires
-FROM pg_event_trigger e WHERE {_own("pg_event_trigger", "e.oid")}"""
+FROM pg_event_trigger e WHERE {own("pg_event_trigger", "e.oid")}"""
 
 _PUBLICATIONS = f"""
 SELECT 'pg_publication', p.oid, 'publication', '', '', p.pubname, p.puballtables AS "for all tables",
@@ -363,7 +363,7 @@ SELECT 'pg_publication', p.oid, 'publication', '', '', p.pubname, p.puballtables
         CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END) AS publish,
     p.pubviaroot AS "via partition root",
     CASE to_jsonb(p)->>'pubgencols' WHEN 's' THEN 'stored' END AS "generated columns"
-FROM pg_publication p WHERE {_own("pg_publication", "p.oid")}"""
+FROM pg_publication p WHERE {own("pg_publication", "p.oid")}"""
 
 # What each may do beyond, and not even of, what nobody had to grant.
 _WHO = f"""CASE WHEN x.grantee = o.owner THEN 'owner' WHEN x.grantee = 0 THEN 'PUBLIC' ELSE
@@ -385,7 +385,7 @@ FROM (
     SELECT '' AS schema, n.nspname::text AS name, '' AS part, NULL AS kind, NULL AS part_of, n.nspowner AS owner,
         coalesce(n.nspacl, acldefault('n', n.nspowner)) AS acl,
         acldefault('n', n.nspowner) || CASE n.nspname WHEN 'public' THEN {{public}} ELSE '{{{{}}}}' END AS standard
-    FROM pg_namespace n WHERE {_IS_OURS} AND {_own("pg_namespace", "n.oid")}
+    FROM pg_namespace n WHERE {_IS_OURS} AND {own("pg_namespace", "n.oid")}
     UNION ALL
     SELECT n.nspname, coalesce(i.relname, c.relname), '', CASE WHEN i.attname IS NOT NULL THEN 'sequence' END,
         quote_ident(i.attname), c.relowner, c.relacl,
@@ -409,10 +409,10 @@ FROM (
     FROM {_TYPE} WHERE t.typacl IS NOT NULL
     UNION ALL
     SELECT '', f.fdwname, '', 'foreign data wrapper', NULL, f.fdwowner, f.fdwacl, acldefault('F', f.fdwowner)
-    FROM pg_foreign_data_wrapper f WHERE f.fdwacl IS NOT NULL AND {_own("pg_foreign_data_wrapper", "f.oid")}
+    FROM pg_foreign_data_wrapper f WHERE f.fdwacl IS NOT NULL AND {own("pg_foreign_data_wrapper", "f.oid")}
     UNION ALL
     SELECT '', s.srvname, '', 'server', NULL, s.srvowner, s.srvacl, acldefault('S', s.srvowner)
-    FROM pg_foreign_server s WHERE s.srvacl IS NOT NULL AND {_own("pg_foreign_server", "s.oid")}
+    FROM pg_foreign_server s WHERE s.srvacl IS NOT NULL AND {own("pg_foreign_server", "s.oid")}
 ) o {_EXPLODED} GROUP BY o.schema, o.name, o.kind, o.part_of, o.owner, x.grantee"""
 
 # In a schema they are added to what is so everywhere. The role that owns the database or asks has no name here.

@@ -166,10 +166,9 @@ def test_the_database_is_only_read(database: Database) -> None:
     migrator.upgrade()
     other = database.another()
     other.execute("CREATE TABLE theirs (x INT)")
-    with pytest.raises(ConfigurationError, match="was not touched: name one that does not exist"):
-        drift(migrator, shadow_url=other.url)
-    with pytest.raises(ConfigurationError, match="was not touched: name one that does not exist"):
-        drift(migrator, shadow_url=database.url)
+    for url in (other.url, database.url):
+        with pytest.raises(ConfigurationError, match=r"is not empty|name (another )?one"):
+            drift(migrator, shadow_url=url)
     before = migrator.history()
     assert drift(migrator) == ()
     assert (before, other.tables()) == (migrator.history(), ["theirs"])

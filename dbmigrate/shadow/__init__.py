@@ -3,18 +3,15 @@
     for change in drift(Migrator(url, "migrations")):
         print(change)  # column users.email: type: varchar(20) -> varchar(30)
 
-Laws: the database of the Migrator is only read; a shadow database is created for each call under a name that nobody
-has, and dropped at its end, also behind an error; what is compared is snapshots (see schema/), never text of scripts.
+Laws: the database of the Migrator is only read; a shadow database is made for each call, and is gone at its end, also
+behind an error (see place.py); what is compared is snapshots (see schema/), never text of scripts.
 """
 
 from __future__ import annotations
 
-import secrets
-import tempfile
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import MetaData
@@ -25,8 +22,8 @@ from sqlalchemy.schema import CreateSchema
 from dbmigrate import database
 from dbmigrate.arguments import read_database
 from dbmigrate.catalogue import Change, Snapshot, diff, sorted_snapshot
-from dbmigrate.connect import engine_of, unreachable
-from dbmigrate.dialects import Dialect, dialect_for
+from dbmigrate.connect import engine_of
+from dbmigrate.dialects import Dialect
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, HistoryError, MigrationError, MigrationInProgress
 from dbmigrate.ledger import TableLedger
@@ -37,6 +34,7 @@ from dbmigrate.python import PythonBody
 from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.schema import script, snapshot
 from dbmigrate.script import checksum_of
+from dbmigrate.shadow.place import MARK, connected, shadow_database
 from dbmigrate.source import MemorySource, sound
 
 Prepare = Callable[[Connection], object]
@@ -129,9 +127,11 @@ def drift(
     Args:
         migrator: What is compared.
         exclude: Patterns of places that are left out, as for `snapshot`: what others make in the same database.
-        shadow_url: A database that does not exist and is to be the shadow, on this server or on another of the same
-            kind and version. None: one beside the database itself, so the user of the URL must have the right to create
-            it (PostgreSQL: 13 or later); for SQLite a temporary file.
+        shadow_url: A database that is to be the shadow, on this server or on another of the same kind and version. If
+            it does not exist it is created, and dropped at the end. If it does, it must be empty and is emptied at the
+            end, for users who may not create databases (not for SQLite): everything goes that the user has the right to
+            drop, and settings of the database. None: one beside the database itself, which the user must have the right
+            to create (PostgreSQL: 13 or later); for SQLite a temporary file.
         prepare: Called with a connection to each shadow database, in a transaction, before the first migration: for
             whatever migrations expect to find. Extensions (PostgreSQL) that no script creates, settings of the database
             and its default collation are made like those of the database itself.
@@ -141,7 +141,8 @@ def drift(
             did not end, or is of a newer release.
         MigrationFailed: A migration that ran in the database fails in the shadow.
         MigrationInProgress: The database is being migrated all the time.
-        ConfigurationError: The shadow database cannot be created, or there is one of that name, which was not touched.
+        ConfigurationError: The shadow database cannot be created; or there is one of that name which is not empty, or
+            the shadow of another call, and was not touched.
 
     """
     with ExitStack() as stack:
@@ -210,10 +211,10 @@ def compare_models(
         with (
             _shadow(migrator, shadow_url, prepare, migrations, live) as shadow,
             engine_of(shadow) as engine,
-            _of(engine) as connection,
+            connected(engine) as connection,
         ):
             _create_models(migrator, connection, metadata, made_by_migrations)
-            made_by_models = snapshot(connection, ledger=_ledger(migrator).table, exclude=exclude)
+            made_by_models = _taken(migrator, connection, exclude)
     dialect = migrator.dialect.own
     return diff(_restricted(made_by_migrations, dialect), _restricted(made_by_models, dialect))
 
@@ -257,20 +258,7 @@ def _connected(migrator: Migrator) -> Generator[Connection]:
     """Give a connection to the database itself."""
     if not migrator.dialect.exists(_url(migrator)):
         raise ConfigurationError("there is no database yet, so nothing in it can differ: upgrade() first")
-    with engine_of(migrator.database) as engine, _of(engine) as connection:
-        yield connection
-
-
-@contextmanager
-def _of(engine: Engine | Connection) -> Generator[Connection]:
-    if isinstance(engine, Connection):
-        yield engine
-        return
-    try:
-        connection = engine.connect()
-    except Exception as error:  # drivers, pools and hooks raise anything
-        raise ConfigurationError(unreachable(error, engine.url, dialect_for(engine.url))) from error
-    with connection:
+    with engine_of(migrator.database) as engine, connected(engine) as connection:
         yield connection
 
 
@@ -310,42 +298,17 @@ def _shadow(
     live: Connection | None,
 ) -> Generator[URL]:
     """Give the URL of a new database, like the one of the Migrator but for what migrations make."""
-    with ExitStack() as stack:
-        url = _url(migrator)
-        if wanted is not None:
-            given = read_database(wanted)
-            if not isinstance(given, URL):
-                raise ConfigurationError("shadow_url is a URL: it names a database that does not exist yet")
-            url = given
-        elif migrator.dialect.own.is_file:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dbmigrate-shadow-"))
-            url = url.set(database=str(Path(folder, "shadow.db")), query={})
-        else:
-            url = url.set(database=f"{(url.database or '')[:40]}_shadow_{secrets.token_hex(4)}")
-        database.create_own(url)
-        try:
-            with engine_of(url) as engine, _of(engine) as connection:
-                if live is not None:
-                    _imitate(migrator, live, connection, migrations)
-                if prepare is not None:
-                    prepare(connection)
-                connection.commit()
-            yield url
-        except BaseException as error:
-            try:
-                _drop(migrator, url)
-            except MigrationError as trouble:
-                error.add_note(f"the shadow database is left: {trouble}")
-            raise
-        _drop(migrator, url)
-
-
-def _drop(migrator: Migrator, shadow: URL) -> None:
-    try:
-        with engine_of(shadow) as engine, _of(engine) as connection:
-            migrator.dialect.own.leave(connection)
-    finally:
-        database.drop(shadow, force=True)
+    given = None if wanted is None else read_database(wanted)
+    if isinstance(given, Engine | Connection):
+        raise ConfigurationError("shadow_url is a URL: it names a database that is empty, or does not exist yet")
+    with shadow_database(migrator.dialect.own, _url(migrator), given) as url:
+        with engine_of(url) as engine, connected(engine) as connection:
+            if live is not None:
+                _imitate(migrator, live, connection, migrations)
+            if prepare is not None:
+                prepare(connection)
+            connection.commit()
+        yield url
 
 
 def _imitate(migrator: Migrator, live: Connection, shadow: Connection, migrations: Sequence[Migration]) -> None:
@@ -406,8 +369,13 @@ def _body_for_shadow(body: Body, dialect: Dialect, live: str) -> Body:
 
 
 def _snapshot(migrator: Migrator, shadow: URL, exclude: Collection[str]) -> Snapshot:
-    with engine_of(shadow) as engine, _of(engine) as connection:
-        return snapshot(connection, ledger=_ledger(migrator).table, exclude=exclude)
+    with engine_of(shadow) as engine, connected(engine) as connection:
+        return _taken(migrator, connection, exclude)
+
+
+def _taken(migrator: Migrator, connection: Connection, exclude: Collection[str]) -> Snapshot:
+    """Return what is in a shadow database besides its ledger and its mark."""
+    return snapshot(connection, ledger=_ledger(migrator).table, exclude=[*exclude, MARK, f"*.{MARK}"])
 
 
 def _there_and_back(
