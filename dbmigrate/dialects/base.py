@@ -140,6 +140,10 @@ class Dialect:
         """Return objects in one spelling of types and defaults, where the catalogue has them as they were written."""
         return objects
 
+    def make_room(self, objects: Iterable[Object]) -> Iterable[str]:
+        """Return the statements that drop what SQLAlchemy's models can have, as far as it stands for itself."""
+        return [f"DROP TABLE {self.quoted(item.name)}" for item in objects if item.kind == "table"]
+
     def lasting(self, item: Object) -> Object:
         """Return an object without what depends on when it was made."""
         return item

@@ -160,6 +160,13 @@ class MySQL(Dialect):
                 yield made("check", str(check).replace("`", ""), {"definition": check}, table=item.table)
             yield replace(item, properties=tuple(said.items()))
 
+    def make_room(self, objects: Iterable[Object]) -> Iterable[str]:
+        """Drop tables, and then the sequences that they took numbers from."""
+        kinds, found = ("table", "sequence"), sorted(objects, key=lambda item: item.kind, reverse=True)
+        yield "SET SESSION foreign_key_checks = 0"
+        yield from (f"DROP {item.kind} {self.quoted(item.name)}" for item in found if item.kind in kinds)
+        yield "SET SESSION foreign_key_checks = 1"
+
     def lasting(self, item: Object) -> Object:
         """Leave out when an event begins and ends, which may be relative to when it was made."""
         if item.kind != "event":

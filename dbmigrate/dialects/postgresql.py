@@ -116,6 +116,14 @@ AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = curren
 _EXTENSIONS = """
 SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
 WHERE e.extname <> 'plpgsql' ORDER BY e.oid"""
+#: What models can have, as it is dropped, in that order.
+_OF_MODELS = {
+    "event trigger": "EVENT TRIGGER",
+    "table": "TABLE",
+    "domain": "DOMAIN",
+    "enum": "TYPE",
+    "sequence": "SEQUENCE",
+}
 _NUMBER = re.compile(
     r"'(-?\d+(?:\.\d+)?)'::(?:numeric|bigint|smallint|integer|double precision|real)(?:\(\d+(?:,\d+)?\))?"
 )
@@ -160,6 +168,14 @@ class PostgreSQL(Dialect):
     def for_shadow(self, text: str, live: str) -> str:  # noqa: ARG002
         """Leave out what belongs to the whole server: roles, databases, tablespaces, its settings, rights on them."""
         return blanked(text, self.grammar, _is_of_the_server)
+
+    def make_room(self, objects: Iterable[Object]) -> Iterable[str]:
+        """Drop tables with what needs them, their types and sequences, and what would be asked about new ones."""
+        found = list(objects)
+        for kind, word in _OF_MODELS.items():
+            for item in (item for item in found if item.kind == kind):
+                name = ".".join(self.quoted(part) for part in (item.schema, item.name) if part)
+                yield f"DROP {word} IF EXISTS {name} CASCADE"
 
     def as_meant(self, objects: Iterable[Object]) -> Iterable[Object]:
         """Write numbers without quotes and casts, and the time of the transaction in one way."""

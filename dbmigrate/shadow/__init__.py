@@ -31,8 +31,8 @@ from dbmigrate.migrator import Migrator
 from dbmigrate.model import Ahead, Body, Edited, Migration, Missing, Report, Status, TextBody, Unfinished
 from dbmigrate.plan import find
 from dbmigrate.python import PythonBody
-from dbmigrate.scanner import ScriptError, statements
-from dbmigrate.schema import script, snapshot
+from dbmigrate.scanner import ScriptError
+from dbmigrate.schema import snapshot
 from dbmigrate.script import checksum_of
 from dbmigrate.shadow.place import MARK, connected, shadow_database
 from dbmigrate.source import MemorySource, sound
@@ -196,36 +196,31 @@ def compare_models(
 ) -> tuple[Change, ...]:
     """Return how what the migrations make (before) differs from what the models of an application make (after).
 
-    All migrations are applied to one shadow database, and `metadata.create_all` is called in another; so types and
-    defaults are compared as the database has them, however they are spelled. Only what models can have is compared:
-    tables with their columns, keys, checks and indexes, and the types they use; not views, triggers and routines. Names
-    of constraints count. For the arguments see `drift`.
+    All migrations are applied to a shadow database; then the tables, with the types and sequences that models can have,
+    are dropped there, and `metadata.create_all` makes those of the models. So types and defaults are compared as the
+    database has them, however they are spelled, and models may use functions that migrations make, as far as these need
+    no table. Only what models can have is compared: tables with their columns, keys, checks and indexes, and the types
+    they use; not views, triggers and routines. Names of constraints count. For the arguments see `drift`.
 
     Raises what `replay` raises, and what SQLAlchemy raises if the models cannot be created.
     """
-    migrations = tuple(sound(migrator.source.load()))
+    migrations, dialect = tuple(sound(migrator.source.load())), migrator.dialect.own
     with ExitStack() as stack:
         live = stack.enter_context(_connected(migrator)) if database.exists(_url(migrator)) else None
-        with _shadow(migrator, shadow_url, prepare, migrations, live) as shadow:
-            made_by_migrations = _replayed(migrator, shadow, migrations, exclude)
-        with (
-            _shadow(migrator, shadow_url, prepare, migrations, live) as shadow,
-            engine_of(shadow) as engine,
-            connected(engine) as connection,
-        ):
-            _create_models(migrator, connection, metadata, made_by_migrations)
-            made_by_models = _taken(migrator, connection, exclude)
-    dialect = migrator.dialect.own
+        shadow = stack.enter_context(_shadow(migrator, shadow_url, prepare, migrations, live))
+        made_by_migrations = _replayed(migrator, shadow, migrations, exclude)
+        connection = stack.enter_context(connected(stack.enter_context(engine_of(shadow))))
+        for statement in dialect.make_room(_taken(migrator, connection, ())):
+            send(connection, statement)
+        _create_models(migrator, connection, metadata)
+        made_by_models = _taken(migrator, connection, exclude)
     return diff(_restricted(made_by_migrations, dialect), _restricted(made_by_models, dialect))
 
 
-def _create_models(migrator: Migrator, connection: Connection, metadata: MetaData, migrated: Snapshot) -> None:
-    """Create models in an empty database, with the extensions and schemas that migrations make for them."""
-    schemas, dialect = {table.schema for table in metadata.tables.values() if table.schema}, migrator.dialect.own
-    if dialect.has_schemas:
-        ready = [item for item in migrated if item.kind in ("schema", "extension")]
-        for statement in statements(script(sorted_snapshot(migrated.dialect, ready)), dialect.grammar):
-            send(connection, statement.text)
+def _create_models(migrator: Migrator, connection: Connection, metadata: MetaData) -> None:
+    """Create models where migrations have run, and their tables are gone."""
+    schemas = {table.schema for table in metadata.tables.values() if table.schema}
+    if migrator.dialect.own.has_schemas:
         for schema in sorted(schemas):
             connection.execute(CreateSchema(schema, if_not_exists=True))
     elif others := sorted(schemas - {_url(migrator).database, "main"}):

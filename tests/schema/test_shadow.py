@@ -389,6 +389,34 @@ def test_models_of_an_extension(postgresql: Database) -> None:
     assert _said(compare_models(_migrator(postgresql, [sql_migration("1", "t", script)]), metadata)) == []
 
 
+def test_models_that_use_functions_of_migrations(postgresql: Database) -> None:
+    """As a default, in a check and in an index; a view that is mapped; and what guards what people create."""
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("x", sa.Integer, sa.CheckConstraint("good(x)"), server_default=sa.text("mkid()")))
+    sa.Index("by_good", sa.text("good(x)"), _table=metadata.tables["t"])
+    sa.Table("seen", metadata, sa.Column("x", sa.Integer))
+    script = """
+        CREATE TYPE mood AS ENUM ('a');
+        CREATE FUNCTION mkid() RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE FUNCTION good(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+        CREATE TABLE t (x int DEFAULT mkid(), CHECK (good(x)));
+        CREATE INDEX by_good ON t (good(x));
+        CREATE FUNCTION first() RETURNS t LANGUAGE sql AS 'SELECT * FROM t LIMIT 1';
+        CREATE VIEW other AS SELECT 1 AS x; CREATE VIEW seen AS SELECT x FROM other;
+        CREATE FUNCTION stop() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$no$$; END';
+        CREATE EVENT TRIGGER stop ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION stop()"""
+    migrator = _migrator(postgresql, [sql_migration("1", "t", script)])
+    assert _said(compare_models(migrator, metadata)) == ["enum public.mood is gone\n    values (a)"]
+
+
+def test_models_of_sequences(mariadb: Database) -> None:
+    """Numbers come from one that the models make, too."""
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("x", sa.Integer, sa.Sequence("numbers", start=5)))
+    script = "CREATE SEQUENCE numbers START WITH 5; CREATE TABLE t (x INT); CREATE VIEW v AS SELECT NEXTVAL(numbers)"
+    assert _said(compare_models(_migrator(mariadb, [sql_migration("1", "t", script)]), metadata)) == []
+
+
 # -- what a shadow database must not do
 
 
