@@ -6,6 +6,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Final
 
+import pymysql
 import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from dbmigrate.catalogue import Snapshot, diff
 from dbmigrate.dialects.mysql_script import script
 from dbmigrate.schema import snapshot
 from tests import servers
+from tests.conftest import empty
 from tests.schema.mysql_drifts import DRIFTS, Drift
 from tests.schema.mysql_history import HISTORY, PACKAGES, ROUTINES, SEQUENCES
 
@@ -260,25 +262,41 @@ def test_what_is_there_only_for_a_while_does_not_matter(mariadb: Database, run: 
 # Drifts
 
 
-@pytest.mark.parametrize("drift", DRIFTS, ids=[drift.name for drift in DRIFTS])
-def test_a_drift_is_named(mariadb: Database, run: Callable[..., None], drift: Drift) -> None:
+@pytest.mark.parametrize("share", range(4))
+def test_a_drift_is_named(mariadb: Database, run: Callable[..., None], share: int) -> None:
     """What was changed by hand is found, with what it was and is, and nothing else."""
-    run(mariadb, "CREATE TABLE by_int (a INT PRIMARY KEY)", *HISTORY)
-    before = taken(mariadb)
+    assert mariadb.server is not None
+    wrong, is_new = dict[str, str](), False
+    for drift in DRIFTS[share::4]:
+        # Most changes are not in each other's way, and a schema of that size takes long to make: only where one does
+        # not come out as it should it counts in a schema that is as new.
+        problem = _named(mariadb, run, drift) if is_new else "there is no schema yet"
+        if problem:
+            empty(mariadb.server, mariadb.name)
+            run(mariadb, "REVOKE ALL PRIVILEGES, GRANT OPTION FROM READER", "REVOKE ALL PRIVILEGES ON *.* FROM ROLE")
+            run(mariadb, "CREATE TABLE by_int (a INT PRIMARY KEY)", *HISTORY)
+            is_new, problem = True, _named(mariadb, run, drift)
+        if problem:
+            wrong[drift.name] = problem
+    assert wrong == {}
 
-    run(mariadb, *drift.sql)
+
+def _named(mariadb: Database, run: Callable[..., None], drift: Drift) -> str:
+    """What is wrong with what is said of a change by hand; "" if nothing is."""
+    before = taken(mariadb)
+    try:
+        run(mariadb, *drift.sql)
+    except pymysql.MySQLError as error:
+        return str(error)
 
     changes = diff(before, taken(mariadb))
-    said = (
-        "\n".join(map(str, changes)).replace(f"{mariadb.name}_reader", "READER").replace(f"{mariadb.name}_role", "ROLE")
+    said, *places = (
+        text.replace(f"{mariadb.name}_reader", "READER").replace(f"{mariadb.name}_role", "ROLE")
+        for text in ("\n".join(map(str, changes)), *(str(change.object) for change in changes))
     )
-    places = [
-        str(c.object).replace(f"{mariadb.name}_reader", "READER").replace(f"{mariadb.name}_role", "ROLE")
-        for c in changes
-    ]
-    assert sorted(places) == sorted(drift.named)
-    assert [word for word in drift.words if word not in said] == [], said
-    assert diff(before, before) == ()
+    if sorted(places) == sorted(drift.named) and all(word in said for word in drift.words):
+        return ""
+    return f"{said}\n{places}"
 
 
 # What is left out, and what it costs
