@@ -113,8 +113,12 @@ SELECT CASE WHEN s.setrole = 0 THEN '' ELSE 'CURRENT_USER' END, pg_catalog.split
 FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
 WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)) ORDER BY 1, 2"""
+#: Each with its schema, and those in the same schema that need it.
 _EXTENSIONS = """
-SELECT e.extname, n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+SELECT e.extname, n.nspname, ARRAY(SELECT pg_catalog.lower(x.extname::text)
+    FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid = d.objid AND x.extnamespace = e.extnamespace
+    WHERE d.classid = e.tableoid AND d.refclassid = e.tableoid AND d.refobjid = e.oid)
+FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
 WHERE e.extname <> 'plpgsql' ORDER BY e.oid"""
 #: What models can have, as it is dropped, in that order.
 _OF_MODELS = {
@@ -129,6 +133,7 @@ _NUMBER = re.compile(
 )
 _SCHEMA = re.compile(r'\bcreate\s+schema\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)')
 _EXTENSION = re.compile(r'\bcreate\s+extension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)')
+_CASCADE = re.compile(rf"{_EXTENSION.pattern}[^;]*\bcascade\b")
 #: Milliseconds: the longest lock_timeout there is, by which it is known again.
 _UNLIMITED = 2**31 - 1
 
@@ -156,10 +161,14 @@ class PostgreSQL(Dialect):
         for role, setting, value in rows(live, _DATABASE_SETTINGS):
             send(new, f"SELECT pg_catalog.set_config({literal(setting)}, {literal(value)}, false)")
             send(new, f"ALTER {f'ROLE {role} IN DATABASE' if role else 'DATABASE'} {name} SET {setting} FROM CURRENT")
-        said = " ".join(text.lower() for text in scripts)
-        created, schemas = {*_EXTENSION.findall(said)}, {*_SCHEMA.findall(said)}
-        for extension, schema in rows(live, _EXTENSIONS):
-            if extension.lower() in created or schema.lower() in schemas:
+        said = ";".join(text.lower() for text in scripts)
+        created, schemas, cascading = {*_EXTENSION.findall(said)}, {*_SCHEMA.findall(said)}, {*_CASCADE.findall(said)}
+        extensions = rows(live, _EXTENSIONS)
+        for extension, _, needed_by in reversed(extensions):  # what needs another one is younger
+            if not cascading.isdisjoint(needed_by):
+                cascading.add(extension.lower())
+        for extension, schema, _ in extensions:
+            if extension.lower() in created | cascading or schema.lower() in schemas:
                 continue  # or a script would find there what it is to create
             if not schema.startswith("pg_"):
                 send(new, f"CREATE SCHEMA IF NOT EXISTS {self.quoted(schema)}")

@@ -230,6 +230,22 @@ def test_extensions_and_settings_are_those_of_the_database(postgresql: Database)
         )
 
 
+def test_an_extension_that_another_one_brings_along(postgresql: Database) -> None:
+    """CASCADE makes it, so it is not there before; unless it is in another schema, where CASCADE does not put it."""
+    if not postgresql.query("SELECT 1 FROM pg_available_extensions WHERE name = 'earthdistance'"):
+        pytest.skip("contrib is not installed")
+    create, drop = "CREATE EXTENSION earthdistance CASCADE", "DROP EXTENSION earthdistance, cube"
+    migrator = _migrator(postgresql, [sql_migration("1", "earth", create, drop)])
+    migrator.upgrade()
+    assert (_said(drift(migrator)), [done.trouble for done in replay(migrator)]) == ([], [""])
+    migrator.downgrade(steps=1)
+
+    postgresql.execute("CREATE SCHEMA tools", "CREATE EXTENSION cube SCHEMA tools")
+    migrator = _migrator(postgresql, [sql_migration("1", "earth", create, "DROP EXTENSION earthdistance")])
+    migrator.upgrade()
+    assert (_said(drift(migrator)), [done.trouble for done in replay(migrator)]) == ([], [""])
+
+
 # -- replay
 
 
