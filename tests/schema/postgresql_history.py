@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import chain
 from typing import Final
+
+
+@dataclass(frozen=True)
+class Back:
+    """The script that takes back the statements in front of it, as far as the last one of its kind."""
+
+    script: str
+
 
 #: For grants: roles belong to the server, and stay.
 ROLES: Final = ("dbmigrate_reader", "dbmigrate_writer")
 
-#: In an order in which they can run.
-HISTORY: Final = (
+#: In an order in which they can run; behind those of a migration stands its way back.
+HISTORY: Final[tuple[str | Back, ...]] = (
     "CREATE SCHEMA app",
     "COMMENT ON SCHEMA app IS 'where it''s at'",
     "COMMENT ON SCHEMA public IS 'ours'",
@@ -16,6 +26,10 @@ HISTORY: Final = (
     "CREATE EXTENSION btree_gist",
     "CREATE EXTENSION earthdistance CASCADE",
     "CREATE EXTENSION postgres_fdw",
+    Back(
+        "DROP EXTENSION IF EXISTS postgres_fdw, earthdistance, cube, btree_gist, citext; "
+        "COMMENT ON SCHEMA public IS 'standard public schema'; DROP SCHEMA app"
+    ),
     # Types
     "CREATE COLLATION app.german (provider = icu, locale = 'de-u-kn-true', deterministic = false)",
     "CREATE COLLATION app.posix (locale = 'C')",
@@ -33,6 +47,10 @@ HISTORY: Final = (
     "COMMENT ON DOMAIN app.positive IS 'more than nothing'",
     "COMMENT ON CONSTRAINT above_zero ON DOMAIN app.positive IS 'why not'",
     'CREATE DOMAIN app.code AS varchar(8) COLLATE "C"',
+    Back(
+        "DROP DOMAIN app.code, app.positive; DROP TYPE app.words, app.days; DROP FUNCTION app.day_diff; "
+        "DROP TYPE app.address, mood; DROP COLLATION IF EXISTS app.posix, app.german"
+    ),
     # Sequences
     "CREATE SEQUENCE numbers AS integer INCREMENT BY -2 MINVALUE -100 MAXVALUE 0 START WITH -4 CACHE 5 CYCLE",
     "CREATE SEQUENCE plain",
@@ -53,6 +71,10 @@ $body$""",
     "LEAKPROOF AS 'SELECT 1, NULL::text'",
     "CREATE PROCEDURE app.tidy(INOUT n integer) LANGUAGE plpgsql AS 'BEGIN COMMIT; END'",
     "COMMENT ON PROCEDURE app.tidy(integer) IS 'sweep'",
+    Back(
+        "DROP PROCEDURE app.tidy; DROP FUNCTION pairs, touch, add(text, text[]), add(integer, integer); "
+        "DROP SEQUENCE app.small, plain, numbers"
+    ),
     "CREATE AGGREGATE app.total(integer) (SFUNC = int4pl, STYPE = integer, INITCOND = '0', COMBINEFUNC = int4pl, "
     "MSFUNC = int4pl, MINVFUNC = int4mi, MSTYPE = integer, MINITCOND = '0', PARALLEL = SAFE)",
     "CREATE AGGREGATE app.lowest(integer) (SFUNC = int4smaller, STYPE = integer, SORTOP = <)",
@@ -71,6 +93,12 @@ $body$""",
     "CREATE TEXT SEARCH CONFIGURATION app.search (COPY = pg_catalog.simple)",
     "ALTER TEXT SEARCH CONFIGURATION app.search ALTER MAPPING FOR word, asciiword WITH app.plain, simple",
     "COMMENT ON TEXT SEARCH CONFIGURATION app.search IS 'find'",
+    Back(
+        "DROP TEXT SEARCH CONFIGURATION app.search; DROP TEXT SEARCH DICTIONARY app.plain; "
+        "DROP CAST (text AS app.address); DROP CAST (app.address AS text); DROP FUNCTION app.as_text; "
+        "DROP OPERATOR app.=== (app.address, app.address); DROP FUNCTION app.same; "
+        "DROP AGGREGATE app.number(*), app.lowest(integer), app.total(integer)"
+    ),
     # Tables
     """CREATE TABLE users (
     id bigint GENERATED ALWAYS AS IDENTITY (START WITH 100 INCREMENT BY 5),
@@ -92,6 +120,7 @@ $body$""",
     CONSTRAINT score_counts CHECK (add(score::integer) > 0),
     CONSTRAINT users_wait_key UNIQUE NULLS NOT DISTINCT (wait)
 ) WITH (fillfactor = 80, autovacuum_enabled = false, toast.autovacuum_enabled = false)""",
+    Back("DROP TABLE users"),
     "COMMENT ON TABLE users IS E'two\\nlines'",
     "COMMENT ON COLUMN users.email IS '100% \\ :real; -- \"yes\"'",
     "COMMENT ON CONSTRAINT score_counts ON users IS 'because'",
@@ -108,6 +137,13 @@ $body$""",
     PRIMARY KEY (id, room),
     CONSTRAINT orders_room_span_excl EXCLUDE USING gist (room WITH =, span WITH &&) WHERE (room > 0)
 )""",
+    Back(
+        "DROP TABLE app.orders, app.cache; "
+        "ALTER TABLE users DROP CONSTRAINT later, ALTER born RESET (n_distinct), ALTER born SET STATISTICS -1; "
+        "ALTER TABLE users ALTER home SET COMPRESSION default, ALTER name SET STORAGE extended; "
+        "COMMENT ON CONSTRAINT score_counts ON users IS NULL; COMMENT ON COLUMN users.email IS NULL; "
+        "COMMENT ON TABLE users IS NULL"
+    ),
     "ALTER TABLE app.orders ADD CONSTRAINT checked_later FOREIGN KEY (user_id) REFERENCES users (id) NOT VALID",
     "CREATE TABLE app.lines (id integer, room integer, data jsonb, "
     "FOREIGN KEY (id, room) REFERENCES app.orders MATCH FULL ON DELETE SET NULL (room))",
@@ -117,11 +153,20 @@ $body$""",
     "CREATE TABLE parent (id integer PRIMARY KEY, what text DEFAULT 'x', CHECK (id > 0), CHECK (id < 9) NO INHERIT)",
     "CREATE TABLE other_parent (id integer, other date)",
     "CREATE TABLE child (mine integer, CHECK (mine > 1)) INHERITS (parent, other_parent)",
+    Back(
+        "DROP TABLE child, other_parent, parent, app.like_address; "
+        "ALTER TABLE app.orders DROP self, DROP self_room; DROP TABLE app.lines; "
+        "ALTER TABLE app.orders DROP CONSTRAINT checked_later"
+    ),
     "ALTER TABLE child ALTER what SET DEFAULT 'y'",
     "COMMENT ON COLUMN child.other IS 'only here'",
     "CREATE TABLE nothing ()",
     "CREATE TABLE settings (key text NOT NULL, value text)",
     "CREATE UNIQUE INDEX settings_key ON settings (key)",
+    Back(
+        "DROP TABLE settings, nothing; COMMENT ON COLUMN child.other IS NULL; "
+        "ALTER TABLE child ALTER what SET DEFAULT 'x'"
+    ),
     "ALTER TABLE settings REPLICA IDENTITY USING INDEX settings_key, CLUSTER ON settings_key",
     "ALTER TABLE app.lines REPLICA IDENTITY FULL",
     # Partitions
@@ -136,6 +181,10 @@ $body$""",
     "CREATE TABLE app.events_rest PARTITION OF events DEFAULT",
     "CREATE TABLE attached (kind text, user_id bigint, at timestamptz NOT NULL, id bigint NOT NULL, "
     "CONSTRAINT events_kind_check CHECK (kind <> ''))",
+    Back(
+        "DROP TABLE attached, events; ALTER TABLE app.lines REPLICA IDENTITY DEFAULT; "
+        "ALTER TABLE settings REPLICA IDENTITY DEFAULT, SET WITHOUT CLUSTER"
+    ),
     "ALTER TABLE events ATTACH PARTITION attached FOR VALUES FROM ('2026-01-01 00:00+00') TO ('2027-01-01 00:00+00')",
     "CREATE INDEX events_kind ON events (kind)",
     "CREATE INDEX own_index ON events_2024 (user_id)",
@@ -157,6 +206,15 @@ $body$""",
     "CREATE TABLE hashed (id integer) PARTITION BY HASH (id)",
     "CREATE TABLE hashed_0 PARTITION OF hashed FOR VALUES WITH (modulus 2, remainder 0)",
     "CREATE INDEX hashed_id ON ONLY hashed (id)",
+    Back(
+        "DROP TABLE hashed, listed; ALTER SEQUENCE events_id_seq AS bigint; DROP INDEX events_two, events_full; "
+        "ALTER INDEX events_2025_a_pkey RESET (fillfactor); COMMENT ON INDEX users_email_key IS NULL; "
+        "COMMENT ON INDEX events_2025_pkey IS NULL; "
+        "COMMENT ON CONSTRAINT events_2025_pkey ON events_2025 IS NULL; "
+        "COMMENT ON CONSTRAINT events_kind_check ON events_2025 IS NULL; DROP INDEX own_index, events_kind; "
+        "ALTER TABLE events DETACH PARTITION attached; "
+        "ALTER TABLE attached DROP CONSTRAINT attached_pkey, DROP CONSTRAINT events_user_id_fkey"
+    ),
     # Foreign data
     "CREATE FOREIGN DATA WRAPPER nobody OPTIONS (debug 'true')",
     "CREATE SERVER elsewhere TYPE 'x' VERSION '1' FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'it''s', dbname 'b')",
@@ -176,6 +234,11 @@ $body$""",
     "ALTER STATISTICS app.users_stat SET STATISTICS 50",
     "CREATE STATISTICS lines_stat ON (id + 1) FROM app.lines",
     "COMMENT ON STATISTICS lines_stat IS 'guess'",
+    Back(
+        "DROP STATISTICS lines_stat, app.users_stat; "
+        "DROP INDEX users_collated, app.lines_data, users_name, users_lower; DROP FOREIGN TABLE app.far; "
+        "DROP SERVER elsewhere; DROP FOREIGN DATA WRAPPER nobody"
+    ),
     # Views
     "CREATE VIEW grown AS SELECT u.*, o.note FROM users u LEFT JOIN app.orders o ON o.user_id = u.id",
     "CREATE VIEW app.grouped WITH (security_barrier = true) AS SELECT id, email, count(*) AS n FROM users GROUP BY id",
@@ -191,6 +254,10 @@ $body$""",
     "ALTER MATERIALIZED VIEW empty ALTER COLUMN one SET STATISTICS 9",
     "COMMENT ON MATERIALIZED VIEW empty IS 'not yet'",
     "CREATE FUNCTION first_user() RETURNS users LANGUAGE sql BEGIN ATOMIC SELECT * FROM users LIMIT 1; END",
+    Back(
+        "DROP FUNCTION first_user; DROP MATERIALIZED VIEW empty, app.sums; "
+        "DROP VIEW counting, on_view, editable, app.grouped, grown"
+    ),
     # What watches over them
     "CREATE TRIGGER touched BEFORE INSERT OR UPDATE OF name ON users FOR EACH ROW WHEN (NEW.name <> '') "
     "EXECUTE FUNCTION touch()",
@@ -200,12 +267,22 @@ $body$""",
     "FOR EACH STATEMENT EXECUTE FUNCTION touch('x', '%')",
     "CREATE TRIGGER instead INSTEAD OF INSERT ON grown FOR EACH ROW EXECUTE FUNCTION touch()",
     "CREATE TRIGGER each_event AFTER INSERT ON events FOR EACH ROW EXECUTE FUNCTION touch()",
+    Back(
+        "DROP TRIGGER each_event ON events; DROP TRIGGER instead ON grown; DROP TRIGGER moved ON app.orders; "
+        "DROP TRIGGER deferred ON users; DROP TRIGGER touched ON users"
+    ),
     "ALTER TABLE events_2024 DISABLE TRIGGER each_event",
     "ALTER TABLE users DISABLE TRIGGER deferred",
     "ALTER TABLE users ENABLE ALWAYS TRIGGER touched",
     "COMMENT ON TRIGGER touched ON users IS 'when'",
     "CREATE RULE no_delete AS ON DELETE TO settings DO INSTEAD NOTHING",
     "CREATE RULE logged AS ON INSERT TO settings DO ALSO (NOTIFY a; NOTIFY b)",
+    Back(
+        "DROP RULE logged ON settings; DROP RULE no_delete ON settings; "
+        "COMMENT ON TRIGGER touched ON users IS NULL; "
+        "ALTER TABLE users ENABLE TRIGGER touched, ENABLE TRIGGER deferred; "
+        "ALTER TABLE events_2024 ENABLE TRIGGER each_event"
+    ),
     "ALTER TABLE settings ENABLE REPLICA RULE logged",
     "COMMENT ON RULE no_delete ON settings IS 'stays'",
     "ALTER TABLE app.orders ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
@@ -213,6 +290,11 @@ $body$""",
     "USING (user_id > 0) WITH CHECK (note <> current_user)",
     "CREATE POLICY everybody ON app.orders",
     "COMMENT ON POLICY own ON app.orders IS 'theirs'",
+    Back(
+        "DROP POLICY everybody ON app.orders; DROP POLICY own ON app.orders; "
+        "ALTER TABLE app.orders NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY; "
+        "COMMENT ON RULE no_delete ON settings IS NULL; ALTER TABLE settings ENABLE RULE logged"
+    ),
     # Rights
     "GRANT USAGE ON SCHEMA app TO dbmigrate_reader",
     "GRANT SELECT, UPDATE (name, email), INSERT ON users TO dbmigrate_writer",
@@ -233,6 +315,23 @@ $body$""",
     "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO dbmigrate_reader WITH GRANT OPTION",
     "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
     "ALTER DEFAULT PRIVILEGES FOR ROLE dbmigrate_writer GRANT USAGE ON SEQUENCES TO dbmigrate_reader",
+    Back(
+        "ALTER DEFAULT PRIVILEGES FOR ROLE dbmigrate_writer REVOKE USAGE ON SEQUENCES FROM dbmigrate_reader; "
+        "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO PUBLIC; "
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA app REVOKE SELECT ON TABLES FROM dbmigrate_reader; "
+        "GRANT USAGE ON SCHEMA public TO PUBLIC; "
+        "REVOKE USAGE ON FOREIGN DATA WRAPPER nobody FROM dbmigrate_reader; DROP SERVER app; "
+        "REVOKE USAGE ON FOREIGN SERVER elsewhere FROM dbmigrate_reader; GRANT USAGE ON TYPE mood TO PUBLIC; "
+        "GRANT EXECUTE ON FUNCTION app.number() TO PUBLIC; "
+        "GRANT EXECUTE ON PROCEDURE app.tidy(integer) TO PUBLIC; "
+        "REVOKE EXECUTE ON FUNCTION add(integer, integer) FROM dbmigrate_reader; "
+        "GRANT EXECUTE ON FUNCTION add(integer, integer) TO PUBLIC; "
+        "REVOKE USAGE ON SEQUENCE numbers, users_id_seq FROM dbmigrate_writer; "
+        "GRANT DELETE ON users TO CURRENT_USER; REVOKE SELECT ON grown, app.sums, app.far FROM PUBLIC; "
+        "REVOKE SELECT ON users FROM dbmigrate_reader; "
+        "REVOKE SELECT, UPDATE (name, email), INSERT ON users FROM dbmigrate_writer; "
+        "REVOKE USAGE ON SCHEMA app FROM dbmigrate_reader"
+    ),
     # What listens
     "CREATE PUBLICATION everything FOR ALL TABLES WITH (publish = 'insert', publish_via_partition_root)",
     "CREATE PUBLICATION a_few FOR TABLE users (id, email), settings WHERE (key <> 'x')",
@@ -251,6 +350,10 @@ $body$""",
     'CREATE TABLE "User" ("Order" "Odd, 50%"."Énum" DEFAULT \'%s\' UNIQUE, "table" serial)',
     'COMMENT ON COLUMN "User"."Order" IS \'%(x)s\'',
     'CREATE VIEW "Odd, 50%"."V" AS SELECT "Order" AS ": %" FROM "User"',
+    Back(
+        'DROP VIEW "Odd, 50%"."V"; DROP TABLE "User"; DROP SCHEMA "Odd, 50%" CASCADE; DROP EVENT TRIGGER watch; '
+        "DROP FUNCTION app.watch; DROP PUBLICATION of_app, a_few, everything"
+    ),
 )
 
 #: What the server writes in other words once it has read its own.
@@ -282,14 +385,19 @@ LISTS: Final = (
 )
 
 #: What only later servers know.
-LATER: Final = {
-    15: ("ALTER SEQUENCE app.orders_id_seq SET UNLOGGED",),
-    16: ("ALTER TABLE settings ALTER key SET STORAGE plain",),
+LATER: Final[dict[int, tuple[str | Back, ...]]] = {
+    15: ("ALTER SEQUENCE app.orders_id_seq SET UNLOGGED", Back("ALTER SEQUENCE app.orders_id_seq SET LOGGED")),
+    16: (
+        "ALTER TABLE settings ALTER key SET STORAGE plain",
+        Back("ALTER TABLE settings ALTER key SET STORAGE extended"),
+    ),
     17: (
         "CREATE TABLE chain (id bigint GENERATED ALWAYS AS IDENTITY, at date) PARTITION BY RANGE (at)",
         "CREATE TABLE chain_1 PARTITION OF chain FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')",
         "CREATE COLLATION app.built_in (provider = builtin, locale = 'C.UTF-8')",
+        Back("DROP COLLATION app.built_in; DROP TABLE chain"),
         "GRANT MAINTAIN ON chain TO dbmigrate_reader",
+        Back("REVOKE MAINTAIN ON chain FROM dbmigrate_reader"),
     ),
     18: (
         """CREATE TABLE newest (
@@ -302,21 +410,38 @@ LATER: Final = {
     CONSTRAINT loose CHECK (a > 0) NOT ENFORCED,
     PRIMARY KEY (what, span WITHOUT OVERLAPS)
 )""",
+        Back("DROP TABLE newest"),
         "ALTER TABLE newest ADD CONSTRAINT c_must_be NOT NULL c NOT VALID",
         "CREATE TABLE of_newest (a integer, what int4range, span int4range, "
         "FOREIGN KEY (what, PERIOD span) REFERENCES newest (what, PERIOD span), "
         "FOREIGN KEY (a) REFERENCES parent NOT ENFORCED)",
         "CREATE PUBLICATION generated FOR TABLE newest WITH (publish_generated_columns = stored)",
+        Back("DROP PUBLICATION generated; DROP TABLE of_newest; ALTER TABLE newest DROP CONSTRAINT c_must_be"),
     ),
 }
 
+#: What a server without contrib has instead.
+_INSTEAD: Final = {"app.citext": "text", "room WITH =, ": "", "WRAPPER postgres_fdw": "WRAPPER nobody"}
 
-def history(version: int, extensions: set[str]) -> tuple[str, ...]:
-    """The statements that a server of that version can run, with these extensions; some bring none, and no ICU."""
-    statements = [*HISTORY, *(sql for since, more in LATER.items() if since <= version for sql in more)]
-    if "citext" in extensions:
-        return tuple(statements)
-    instead = {"app.citext": "text", "room WITH =, ": "", "WRAPPER postgres_fdw": "WRAPPER nobody"}
-    for old, new in instead.items():
-        statements = [sql.replace(old, new) for sql in statements]
-    return tuple(sql for sql in statements if not sql.startswith("CREATE EXTENSION") and "icu" not in sql)
+
+def steps(version: int, extensions: set[str]) -> list[tuple[list[str], str]]:
+    """What a server of that version can run, with these extensions (some bring none, and no ICU), and the ways back."""
+    later = chain.from_iterable(more for since, more in LATER.items() if since <= version)
+    found, statements = list[tuple[list[str], str]](), list[str]()
+    for item in (*HISTORY, *later):
+        if isinstance(item, Back):
+            found.append((statements, item.script))
+            statements = []
+        elif "citext" in extensions:
+            statements.append(item)
+        elif not item.startswith("CREATE EXTENSION") and "icu" not in item:
+            sql = item
+            for old, new in _INSTEAD.items():
+                sql = sql.replace(old, new)
+            statements.append(sql)
+    return found
+
+
+def history(version: int, extensions: set[str]) -> list[str]:
+    """The statements alone."""
+    return [sql for statements, _ in steps(version, extensions) for sql in statements]
