@@ -149,7 +149,8 @@ def drift(
         live = stack.enter_context(_connected(migrator))
         applied, found = _look(migrator, live, exclude)
         shadow = stack.enter_context(_shadow(migrator, shadow_url, prepare, applied, live))
-        expected, lasting = _replayed(migrator, shadow, applied, exclude), migrator.dialect.own.lasting
+        expected = _replayed(migrator, shadow, _twins(migrator, applied), exclude)
+        lasting = migrator.dialect.own.lasting
         return diff(*(sorted_snapshot(taken.dialect, map(lasting, taken)) for taken in (expected, found)))
 
 
@@ -172,15 +173,16 @@ def replay(
     Raises MigrationFailed if an up script fails, TargetError for an unknown version, and what `drift` raises besides.
     """
     migrations, found = tuple(sound(migrator.source.load())), list[Replayed]()
+    twins = _twins(migrator, migrations)
     first = 0 if since is None else migrations.index(find(since, migrations)) + 1
     with ExitStack() as stack:
         live = stack.enter_context(_connected(migrator)) if database.exists(_url(migrator)) else None
         while (start := first + len(found)) < len(migrations):
             with _shadow(migrator, shadow_url, prepare, migrations, live) as shadow:
-                before = _replayed(migrator, shadow, migrations[:start], exclude)
-                for number in range(start, len(migrations)):
-                    done, before = _there_and_back(migrator, shadow, migrations[: number + 1], before, exclude)
-                    found.append(done)
+                before = _replayed(migrator, shadow, twins[:start], exclude)
+                for number, migration in enumerate(migrations[start:], start + 1):
+                    done, before = _there_and_back(migrator, shadow, twins[:number], before, exclude)
+                    found.append(replace(done, migration=migration))
                     if done.trouble:
                         break
     return tuple(found)
@@ -208,7 +210,7 @@ def compare_models(
     with ExitStack() as stack:
         live = stack.enter_context(_connected(migrator)) if database.exists(_url(migrator)) else None
         shadow = stack.enter_context(_shadow(migrator, shadow_url, prepare, migrations, live))
-        made_by_migrations = _replayed(migrator, shadow, migrations, exclude)
+        made_by_migrations = _replayed(migrator, shadow, _twins(migrator, migrations), exclude)
         connection = stack.enter_context(connected(stack.enter_context(engine_of(shadow))))
         for statement in dialect.make_room(_taken(migrator, connection, ())):
             send(connection, statement)
@@ -317,17 +319,16 @@ def _imitate(migrator: Migrator, live: Connection, shadow: Connection, migration
             live.rollback()  # a transaction would stay open for as long as the replay takes
 
 
-def _replayed(migrator: Migrator, shadow: URL, migrations: Sequence[Migration], exclude: Collection[str]) -> Snapshot:
+def _replayed(migrator: Migrator, shadow: URL, twins: Sequence[Migration], exclude: Collection[str]) -> Snapshot:
     """Apply migrations to a shadow database, and return what is in it then."""
-    _shadowing(migrator, shadow, migrations, "upgrade")
+    _shadowing(migrator, shadow, twins, "upgrade")
     return _snapshot(migrator, shadow, exclude)
 
 
-def _shadowing(migrator: Migrator, shadow: URL, migrations: Sequence[Migration], call: str, **arguments: int) -> None:
-    live = _url(migrator).database or ""
+def _shadowing(migrator: Migrator, shadow: URL, twins: Sequence[Migration], call: str, **arguments: int) -> None:
     twin = Migrator(
         shadow,
-        MemorySource([_for_shadow(migration, migrator.dialect.own, live) for migration in migrations]),
+        MemorySource(twins),
         ledger=_ledger(migrator),
         lock_timeout=None,
         statement_timeout=migrator.statement_timeout,
@@ -341,8 +342,13 @@ def _shadowing(migrator: Migrator, shadow: URL, migrations: Sequence[Migration],
         raise
 
 
+def _twins(migrator: Migrator, migrations: Iterable[Migration]) -> Sequence[Migration]:
+    """Return migrations that do nothing outside of a shadow database, as far as their text tells."""
+    dialect, live = migrator.dialect.own, _url(migrator).database or ""
+    return [_for_shadow(migration, dialect, live) for migration in migrations]
+
+
 def _for_shadow(migration: Migration, dialect: Dialect, live: str) -> Migration:
-    """Return a migration that does nothing outside of the shadow database, as far as its text tells."""
     return replace(
         migration,
         up=_body_for_shadow(migration.up, dialect, live),
@@ -374,19 +380,19 @@ def _taken(migrator: Migrator, connection: Connection, exclude: Collection[str])
 
 
 def _there_and_back(
-    migrator: Migrator, shadow: URL, migrations: Sequence[Migration], before: Snapshot, exclude: Collection[str]
+    migrator: Migrator, shadow: URL, twins: Sequence[Migration], before: Snapshot, exclude: Collection[str]
 ) -> tuple[Replayed, Snapshot]:
-    """Apply the last one of these migrations, take it back, and apply it again; return what is there at the end."""
-    last = migrations[-1]
-    once = _replayed(migrator, shadow, migrations, exclude)
+    """Apply the last one of these twins, take it back, and apply it again; return what is there at the end."""
+    last = twins[-1]
+    once = _replayed(migrator, shadow, twins, exclude)
     if last.down is None:
         return Replayed(last, diff(before, once)), once
     try:
-        _shadowing(migrator, shadow, migrations, "downgrade", steps=1)
+        _shadowing(migrator, shadow, twins, "downgrade", steps=1)
         back = _snapshot(migrator, shadow, exclude)
         if remaining := diff(before, back):
             return Replayed(last, diff(before, once), remaining), once
-        again = _replayed(migrator, shadow, migrations, exclude)
+        again = _replayed(migrator, shadow, twins, exclude)
     except MigrationError as error:
         return Replayed(last, diff(before, once), error=str(error)), once
     return Replayed(last, diff(before, once), again=diff(once, again)), again
