@@ -19,7 +19,7 @@ from dbmigrate import ConfigurationError, MemorySource, Migrator, sql_migration
 from dbmigrate import database as managed
 from dbmigrate.schema import snapshot
 from dbmigrate.testing.bench import at_once
-from tests.schema.mysql_history import HISTORY
+from tests.schema.mysql_history import HISTORY, people
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,11 +175,9 @@ ROWS = (
 @pytest.fixture
 def everything(mariadb: Database) -> Iterator[Database]:
     """A database with every kind of object, and rows."""
-    reader, role = f"{mariadb.name}_reader", f"{mariadb.name}_role"
-    mariadb.execute(f"CREATE USER {reader}", f"CREATE ROLE {role}")
-    mariadb.execute(*(text.replace("READER", reader).replace("ROLE", role) for text in HISTORY), *ROWS)
-    yield mariadb
-    mariadb.execute(f"DROP USER {reader}", f"DROP ROLE {role}")
+    with people(mariadb) as named:
+        mariadb.execute(*map(named, HISTORY), *ROWS)
+        yield mariadb
 
 
 def test_all_kinds_of_objects(everything: Database) -> None:

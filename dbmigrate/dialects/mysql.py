@@ -143,13 +143,24 @@ class MySQL(Dialect):
         return "".join(kept)
 
     def leave(self, new: Connection) -> None:
-        """Revoke rights on its tables, which outlive them."""
-        for grantee, table in rows(
+        """Revoke rights on its tables and routines, which outlive them."""
+        for grantee, table, may_grant in rows(
             new,
-            "SELECT GRANTEE, TABLE_NAME FROM information_schema.table_privileges WHERE TABLE_SCHEMA = DATABASE() UNION "
-            "SELECT GRANTEE, TABLE_NAME FROM information_schema.column_privileges WHERE TABLE_SCHEMA = DATABASE()",
+            "SELECT GRANTEE, TABLE_NAME, IS_GRANTABLE FROM information_schema.table_privileges "
+            "WHERE TABLE_SCHEMA = DATABASE() UNION "
+            "SELECT GRANTEE, TABLE_NAME, IS_GRANTABLE FROM information_schema.column_privileges "
+            "WHERE TABLE_SCHEMA = DATABASE()",
         ):
-            send(new, f"REVOKE ALL PRIVILEGES ON {self.quoted(table)} FROM {grantee}")
+            of = f"ON {self.quoted(table)} FROM " + grantee.removesuffix("@''")  # a role has no host
+            send(new, f"REVOKE ALL PRIVILEGES {of}")
+            if may_grant == "YES":  # which is not among all
+                send(new, f"REVOKE GRANT OPTION {of}")
+        for kind, name in rows(
+            new,
+            "SELECT ROUTINE_TYPE, ROUTINE_NAME FROM information_schema.routines "
+            "WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE IN ('FUNCTION', 'PROCEDURE')",
+        ):
+            send(new, f"DROP {kind} {self.quoted(name)}")  # with the rights on it, which no such table tells
 
     def as_meant(self, objects: Iterable[Object]) -> Iterable[Object]:
         """Have the check of a column as one of its table."""
@@ -488,7 +499,7 @@ def _is_of_the_server(words: Sequence[str]) -> bool:
     if first == "SET":
         return bool({"GLOBAL", "PERSIST", "PASSWORD", "ROLE"} & {*words[1:4]})
     if first in ("GRANT", "REVOKE"):
-        return "ON" not in words or words[words.index("ON") + 1 :][:1] in ([], ["*"]) or "PROXY" in words[:2]
+        return "ON" not in words or "*" in words or "PROXY" in words[:2]
     return first in ("USE", "INSTALL", "UNINSTALL", "FLUSH", "PURGE", "CHANGE", "KILL", "SHUTDOWN")
 
 

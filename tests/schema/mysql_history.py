@@ -5,7 +5,13 @@ READER stands for a user and ROLE for a role, which `people` makes.
 
 from __future__ import annotations
 
-from typing import Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from tests.conftest import Database
 
 _TABLES: Final = (
     """CREATE TABLE people (
@@ -189,3 +195,14 @@ PACKAGES: Final = (
     "CREATE FUNCTION thrice(a IN INT) RETURN INT AS BEGIN RETURN a * 3; END",
     "SET sql_mode = DEFAULT",
 )
+
+
+@contextmanager
+def people(database: Database) -> Generator[Callable[[str], str]]:
+    """Give what puts a user and a role of this database into a statement; they are gone at the end, with all rights."""
+    reader, role = f"{database.name}_reader", f"{database.name}_role"
+    database.execute(f"CREATE USER {reader}", f"CREATE ROLE {role}")
+    try:
+        yield lambda sql: sql.replace("READER", reader).replace("ROLE", role)
+    finally:
+        database.execute(f"DROP USER {reader}", f"DROP ROLE {role}")

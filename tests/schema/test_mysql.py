@@ -21,7 +21,7 @@ from dbmigrate.schema import snapshot
 from tests import servers
 from tests.conftest import empty
 from tests.schema.mysql_drifts import DRIFTS, Drift
-from tests.schema.mysql_history import HISTORY, PACKAGES, ROUTINES, SEQUENCES
+from tests.schema.mysql_history import HISTORY, PACKAGES, ROUTINES, SEQUENCES, people
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,14 +32,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def run(mariadb: Database) -> Iterator[Callable[..., None]]:
     """What runs statements of the history; the users in them are gone at the end, and with them all their rights."""
-    reader, role = f"{mariadb.name}_reader", f"{mariadb.name}_role"
-    mariadb.execute(f"CREATE USER {reader}", f"CREATE ROLE {role}")
-
-    def run(database: Database, *statements: str) -> None:
-        database.execute(*(text.replace("READER", reader).replace("ROLE", role) for text in statements))
-
-    yield run
-    mariadb.execute(f"DROP USER {reader}", f"DROP ROLE {role}")
+    with people(mariadb) as named:
+        yield lambda database, *statements: database.execute(*map(named, statements))
 
 
 def taken(database: Database, *before: str) -> Snapshot:

@@ -24,7 +24,7 @@ from dbmigrate import (
 )
 from dbmigrate.shadow import Replayed, compare_models, drift, replay
 from tests.schema import postgresql_history, sqlite_history
-from tests.schema.mysql_history import GRANTS, HISTORY
+from tests.schema.mysql_history import GRANTS, HISTORY, people
 from tests.schema.test_postgresql import make_roles
 
 if TYPE_CHECKING:
@@ -495,6 +495,27 @@ def test_what_belongs_to_the_server_is_left_alone(database: Database) -> None:
             database.execute(f"DROP OWNED BY {role}")
         if database.server:
             database.execute(drop)
+
+
+def test_no_right_on_the_shadow_is_left(mariadb: Database) -> None:
+    """The server keeps those of users and roles when all is gone; those on the database itself are not given at all."""
+    script = f"""CREATE TABLE t (a INT, b INT);
+        CREATE PROCEDURE p() BEGIN END;
+        CREATE FUNCTION f() RETURNS INT RETURN 1;
+        GRANT SELECT, UPDATE (a) ON t TO READER WITH GRANT OPTION;
+        GRANT SELECT (b) ON t TO ROLE WITH GRANT OPTION;
+        GRANT EXECUTE ON PROCEDURE p TO READER;
+        GRANT EXECUTE ON FUNCTION f TO ROLE;
+        GRANT SELECT ON {mariadb.name}.* TO READER WITH GRANT OPTION;
+        GRANT INSERT ON {mariadb.name}.* TO ROLE"""
+    with people(mariadb) as named:
+        migrator = _migrator(mariadb, [sql_migration("1", "all", named(script))])
+        migrator.upgrade()
+
+        assert (_said(drift(migrator)), len(replay(migrator))) == ([], 1)
+        for table in ("db", "tables_priv", "columns_priv", "procs_priv"):
+            kept = mariadb.query(f"SELECT DISTINCT Db FROM mysql.{table} WHERE Db LIKE '{mariadb.name}%'")
+            assert kept == [(mariadb.name,)], table
 
 
 def test_a_file_that_is_attached_is_refused(sqlite: Database, tmp_path: Any) -> None:
