@@ -6,6 +6,7 @@ READER stands for a user and ROLE for a role, which `people` makes.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -57,6 +58,18 @@ _TABLES: Final = (
     """CREATE TABLE pairs (
         team INT, person BIGINT UNSIGNED, FOREIGN KEY (team, person) REFERENCES members (team, person)
     )""",
+    "CREATE TABLE compared (a INT, b INT, CONSTRAINT ordered CHECK (a < b))",
+    # Names of every sort.
+    """CREATE TABLE `Odd "names" of` (
+        `order` INT, `a``b` INT, `per % cent` INT, `:colon` INT, `dot.ted` INT, `ключ` INT, `x(3) DESC` INT, `it's` INT,
+        `Mixed` INT AS (`a``b` + `per % cent`) VIRTUAL,
+        PRIMARY KEY (`order`, `x(3) DESC`), KEY `key, with` (`dot.ted`, `it's`), KEY (`a``b`, `x(3) DESC`),
+        UNIQUE (`:colon`),
+        CONSTRAINT `che'ck % :x` CHECK (`a``b` > 0), CHECK (`it's` <> 5),
+        CONSTRAINT `for.eign` FOREIGN KEY (`ключ`) REFERENCES `teams` (`id`)
+    ) COMMENT 'semicolon; -- no comment'""",
+)
+_OTHER_TABLES: Final = (
     "CREATE TABLE memory (a INT, b INT, KEY trees USING BTREE (a), KEY hashes (b)) ENGINE = MEMORY MAX_ROWS = 100",
     "CREATE TABLE places (at POINT NOT NULL, area GEOMETRY NOT NULL, SPATIAL KEY (area)) ENGINE = Aria",
     "CREATE TABLE pages (a INT) PAGE_COMPRESSED = 1 PAGE_COMPRESSION_LEVEL = 3",
@@ -74,7 +87,8 @@ _TABLES: Final = (
         room INT NOT NULL, starts DATE, ends DATE, PERIOD FOR stay (starts, ends),
         CONSTRAINT once UNIQUE (room, stay WITHOUT OVERLAPS)
     )""",
-    "CREATE TABLE compared (a INT, b INT, CONSTRAINT ordered CHECK (a < b))",
+)
+_PARTITIONED: Final = (
     """CREATE TABLE by_year (id INT, d DATE) PARTITION BY RANGE (YEAR(d)) SUBPARTITION BY HASH (id) SUBPARTITIONS 2 (
         PARTITION p0 VALUES LESS THAN (2000) COMMENT = 'it''s old', PARTITION p1 VALUES LESS THAN MAXVALUE
     )""",
@@ -94,15 +108,6 @@ _TABLES: Final = (
         PARTITION p VALUES LESS THAN (1) (SUBPARTITION s1, SUBPARTITION s2 COMMENT = 'w'),
         PARTITION q VALUES LESS THAN (9) (SUBPARTITION s3, SUBPARTITION s4)
     )""",
-    # Names of every sort.
-    """CREATE TABLE `Odd "names" of` (
-        `order` INT, `a``b` INT, `per % cent` INT, `:colon` INT, `dot.ted` INT, `ключ` INT, `x(3) DESC` INT, `it's` INT,
-        `Mixed` INT AS (`a``b` + `per % cent`) VIRTUAL,
-        PRIMARY KEY (`order`, `x(3) DESC`), KEY `key, with` (`dot.ted`, `it's`), KEY (`a``b`, `x(3) DESC`),
-        UNIQUE (`:colon`),
-        CONSTRAINT `che'ck % :x` CHECK (`a``b` > 0), CHECK (`it's` <> 5),
-        CONSTRAINT `for.eign` FOREIGN KEY (`ключ`) REFERENCES `teams` (`id`)
-    ) COMMENT 'semicolon; -- no comment'""",
 )
 SEQUENCES: Final = (
     "CREATE SEQUENCE numbers START WITH 5 INCREMENT BY 2 MINVALUE 0 MAXVALUE 1000 CACHE 7 CYCLE COMMENT 'even''s not'",
@@ -175,15 +180,26 @@ _IN_MODES: Final = (
     "CREATE TRIGGER piped BEFORE UPDATE ON people FOR EACH ROW SET NEW.name = NEW.name || '.'",
     "SET sql_mode = DEFAULT",
 )
-GRANTS: Final = (
+_GRANTS: Final = (
     "GRANT SELECT, INSERT ON people TO READER",
     "GRANT UPDATE (name), SELECT (id, email) ON people TO READER",
     "GRANT SELECT (id) ON teams TO READER",
     "GRANT SELECT ON grown TO READER WITH GRANT OPTION",
     "GRANT DELETE ON people TO ROLE",
 )
-#: Everything, in an order in which it can be made. Runs in one session of the default mode.
-HISTORY: Final = (*_TABLES, *SEQUENCES, *_LATER, *ROUTINES, *_VIEWS, *TRIGGERS, *EVENTS, *_IN_MODES, *GRANTS)
+#: Everything, by theme, in an order in which it can be made. Runs in one session of the default mode.
+THEMES: Final = (
+    *(_TABLES, _OTHER_TABLES, _PARTITIONED, (*SEQUENCES, *_LATER)),
+    *(ROUTINES, _VIEWS, TRIGGERS, EVENTS, _IN_MODES, _GRANTS),
+)
+HISTORY: Final = tuple(chain(*THEMES))
+#: The ways back that `way_back` cannot tell from the statements.
+BACK: Final = {
+    _LATER[1]: "ALTER TABLE teams DROP FOREIGN KEY leads, DROP KEY leads",
+    _LATER[2]: "ALTER TABLE teams DROP FOREIGN KEY teams_ibfk_1, DROP COLUMN parent",
+    _LATER[3]: "ALTER TABLE people DROP COLUMN extra, ADD COLUMN raw BINARY(4) DEFAULT 'ab' AFTER bits",
+    **dict.fromkeys((_IN_MODES[0], _IN_MODES[-1]), ""),
+}
 #: Packages cannot be migrated, for only ORACLE has them.
 PACKAGES: Final = (
     "SET sql_mode = 'ORACLE'",

@@ -45,6 +45,9 @@ STATEMENTS: Final = (
     ),
 )
 
+#: The ways back that `way_back` cannot tell from the statements.
+BACK: Final = {"ALTER TABLE posts ADD COLUMN later INT NOT NULL DEFAULT 5": "ALTER TABLE posts DROP COLUMN later"}
+
 _ON = "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql, {}, {}) WHERE name = {}"
 
 #: What somebody does by hand; and every line that says what is different then.
