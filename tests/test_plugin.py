@@ -281,7 +281,7 @@ def test_migrations_that_fail_fail_each_test(project: Project) -> None:
 
 MIGRATION_TESTS: Final = """
     from dbmigrate.testing import MigrationTests
-    class TestMigrations(MigrationTests): processes, known_doubts = 3, ("2_ran",)
+    class TestMigrations(MigrationTests): since, processes, known_doubts = "1", 3, ("2_ran",)
     """
 
 

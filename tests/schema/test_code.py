@@ -96,7 +96,8 @@ def checked(text: str, folder: Path) -> None:
         ["ruff", "check", "--isolated", "--quiet", "--select=E4,E7,E9,F,I,UP"],
     ]
     if _VERSION >= (2, 0, 58):  # earlier ones have functions without types
-        commands.append(["mypy", "--strict", f"--cache-dir={folder / 'cache'}"])
+        # what mypy knows of SQLAlchemy takes long to find out, and serves all tests of a worker
+        commands.append(["mypy", "--strict", f"--cache-dir={folder.parent / 'mypy_cache'}"])
     for command in commands:
         ran = subprocess.run(
             [sys.executable, "-m", *command, str(path)], cwd=folder, capture_output=True, text=True, check=False
