@@ -271,7 +271,7 @@ class MySQL(Dialect):
     def empty_database(self, connection: Connection, name: str, last: str) -> None:  # noqa: ARG002
         """Drop it and create it anew: rights on a database are kept, and are those to create it, too."""
         charset, collation = rows(connection, "SELECT @@character_set_database, @@collation_database")[0]
-        send(connection, f"DROP DATABASE {self.quoted(name)}")
+        self.drop_database(connection, name, force=True)
         send(connection, f"CREATE DATABASE {self.quoted(name)} CHARACTER SET {charset} COLLATE {collation}")
         send(connection, f"USE {self.quoted(name)}")
 

@@ -95,10 +95,12 @@ QUERIES = (
 def empty(connection: Connection, last: str) -> None:
     """Remove everything from the database that a connection in autocommit is in."""
     send(connection, "SET search_path = pg_catalog")
+    send(connection, "SET lock_timeout = '5s'")  # as the server waits where it drops a database
     for query in QUERIES:
         for statement in _statements(connection, query, last):
             send(connection, statement)
     send(connection, "RESET search_path")
+    send(connection, "RESET lock_timeout")
 
 
 def _statements(connection: Connection, query: str, last: str) -> Iterator[str]:

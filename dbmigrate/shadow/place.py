@@ -60,7 +60,8 @@ def shadow_database(dialect: Dialect, live: URL, wanted: URL | None) -> Generato
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dbmigrate-shadow-"))
             url = live.set(database=str(Path(folder, "shadow.db")), query={})
         else:
-            prefix = f"{(live.database or '')[:40]}_shadow_"
+            # a server has 63 bytes for a name, or 64 characters
+            prefix = f"{(live.database or '').encode()[:40].decode(errors='ignore')}_shadow_"
             url = live.set(database=f"{prefix}{secrets.token_hex(4)}")
             _sweep(dialect, url, prefix)
         is_given = wanted is not None and not dialect.is_file and database.exists(url)

@@ -192,6 +192,16 @@ def test_a_given_one_of_a_killed_call_is_emptied(database: Database, given: sa.U
     assert MARK not in str(_snapshot(given))
 
 
+def test_any_name_is_short_enough(database: Database) -> None:
+    """Also one of as many bytes as a server takes, in letters that have several."""
+    url = database.url.set(database=f"{database.name}_" + "ü" * ((62 - len(database.name)) // 2))
+    databases.create(url)
+    try:
+        assert [done.trouble for done in replay(Migrator(url, MemorySource([USERS])))] == [""]
+    finally:
+        databases.drop(url, force=True)
+
+
 def _slow(database: Database) -> str:
     return "SELECT pg_sleep(60)" if database.kind == "postgresql" else "DO SLEEP(60)"
 
