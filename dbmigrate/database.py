@@ -206,6 +206,15 @@ def managing(
             raise MigrationError(f"{reason}. It is not certain what was done: exists() tells; call again") from error
 
 
+@contextmanager
+def beside(url: URL) -> Generator[Connection]:
+    """Give a session on the server of a database, not in it, in which every statement commits by itself."""
+    dialect, name, places = _read(url)
+    with _connected(places, dialect, f"the server of the database {name!r} cannot be asked") as connection:
+        dialect.autocommit(connection)
+        yield connection
+
+
 def _read(url: URL) -> tuple[Dialect, str, Sequence[URL]]:
     """Return the dialect for a URL, the name of the database, and what to connect to for managing it."""
     if not url.database:

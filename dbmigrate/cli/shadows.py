@@ -64,7 +64,7 @@ def _replayed(done: shadow.Replayed) -> list[str]:
     if done.migration.down is None:
         return [*lines, f"{name}: has no way back"]
     if done.lost:
-        lines.append(f"{name}: down destroys {', '.join(map(cell, done.lost))} with all that is in it")
+        lines.append(f"{name}: down loses {', '.join(map(cell, done.lost))}")
     if done.trouble:
         first, *rest = done.trouble.split("\n")
         lines += [f"{name}: NOT REVERSIBLE: {cell(first)}", *(f"    {cell(line)}" for line in rest)]

@@ -18,7 +18,7 @@ from dbmigrate.scanner import DOUBLE, STANDARD, Grammar
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -148,18 +148,22 @@ class Dialect:
         """Return an object without what depends on when it was made."""
         return item
 
-    def for_shadow(self, text: str, live: str) -> str:  # noqa: ARG002
+    def for_shadow(self, text: str, live: str, others: Collection[str]) -> str:  # noqa: ARG002
         """Return a script that does in a shadow database what it does in the database `live`, and nothing outside.
 
-        Lines stay where they are. Raises ValueError if that cannot be.
+        `others` are the other databases on the server. Lines stay where they are. Raises ValueError if that cannot be.
         """
         return text
 
     def leave(self, new: Connection) -> None:
         """Take away what a shadow database would leave behind on its server."""
 
-    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:
-        """Make a new database like another in what no migration makes: its defaults, and what `scripts` expect."""
+    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        """Make a new database like another in what no migration makes: its defaults, and what `scripts` expect.
+
+        Both connections are in autocommit. Returns the statements that each session in the new one must begin with.
+        """
+        return ()
 
     def exists(self, url: URL) -> bool:  # noqa: ARG002
         """Tell whether there is a database to read; connecting must not be what creates it."""
@@ -200,8 +204,12 @@ class Dialect:
         """Return the names that begin so, of all databases that this user may see; none where there is no list."""
         return ()
 
+    def contents(self, connection: Connection, last: str) -> Sequence[str]:
+        """Say what `empty_database` would remove besides `last`."""
+        return [str(item) for item in self.catalogue(connection) if item.name != last]
+
     def empty_database(self, connection: Connection, name: str, last: str) -> None:  # noqa: ARG002
-        """Remove everything from the database that a connection is in, as far as its user may; the table `last` last.
+        """Remove everything from the database that a connection is in, as far as its user may; `last` goes last.
 
         Raises ConfigurationError where that cannot be done, and has done nothing then.
         """

@@ -21,11 +21,11 @@ from dbmigrate.dialects.client import MariaDB
 from dbmigrate.dialects.mysql_effects import KINDS, effect, parts
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.errors import ConfigurationError
-from dbmigrate.scanner import blanked, tokens
+from dbmigrate.scanner import blanked, statements, tokens
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Collection, Generator, Iterable, Sequence
 
     from sqlalchemy.engine import URL, Connection
 
@@ -93,6 +93,8 @@ _METADATA_LOCKS = _WHO.format(
     "l.object_schema",
     "l.object_name",
 )
+#: What stands before the name of a table that is only read.
+_READ = ("FROM", "JOIN", "REFERENCES", "LIKE")
 _ALTER_DATABASE = re.compile(r"\bALTER\s+(?:DATABASE|SCHEMA)\b", re.IGNORECASE)
 
 
@@ -116,16 +118,19 @@ class MySQL(Dialect):
 
         return objects(connection)
 
-    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:
+    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> Sequence[str]:
         """Give it the default character set and collation, which tables have that say nothing of it."""
         if any(_ALTER_DATABASE.search(text) for text in scripts):
-            return  # it had others before
+            return ()  # it had others before
         charset, collation = rows(live, "SELECT @@character_set_database, @@collation_database")[0]
         name = self.quoted(new.engine.url.database or "")
         send(new, f"ALTER DATABASE {name} CHARACTER SET {charset} COLLATE {collation}")
+        return ()
 
-    def for_shadow(self, text: str, live: str) -> str:
+    def for_shadow(self, text: str, live: str, others: Collection[str]) -> str:
         """Leave out what belongs to the whole server (users, databases, USE, its settings), and the name of `live`."""
+        if written := _written(text, {name.casefold() for name in others}):
+            raise ValueError(f"it names another database, and would write there: {written}")
         found = list(tokens(blanked(text, self.grammar, _is_of_the_server), self.grammar))
         kept = [piece for _, piece, _ in found]
         told = [number for number, (kind, _, _) in enumerate(found) if kind not in ("space", "comment")]
@@ -277,7 +282,11 @@ class MySQL(Dialect):
 
     def end_sessions(self, connection: Connection, name: str) -> None:
         """End them, as far as they are this user's or it has the right to."""
-        sql = text("SELECT id FROM information_schema.processlist WHERE db = :name AND id <> CONNECTION_ID()")
+        # as bytes: as text names are equal that differ in case, and are two databases
+        sql = text(
+            "SELECT id FROM information_schema.processlist WHERE CAST(db AS BINARY) = CAST(:name AS BINARY) "
+            "AND id <> CONNECTION_ID()"
+        )
         for (number,) in connection.execute(sql, {"name": name}).all():
             send_unless(connection, f"KILL {int(number)}", lambda error: _code(error) == 1094)  # noqa: PLR2004 - it ended
 
@@ -487,6 +496,24 @@ def _setting(statement: Statement) -> Traits:
     if statement.head[1:2] in (("PASSWORD",), ("ROLE",), ("DEFAULT",)):
         return _OTHERS if statement.head[1] != "ROLE" else _SET
     return _LOST if "SELECT" in upper else _SET
+
+
+def _written(text: str, others: Collection[str]) -> str:
+    """Return the name of another database as a script has it where something may be changed; "" if it has none.
+
+    Elsewhere such a name may be that of a table, or its alias; what has three parts is a column.
+    """
+    for statement in statements(text, MYSQL):
+        told = [(k, piece) for k, piece, _ in tokens(statement.text, MYSQL) if k not in ("space", "comment")]
+        pieces = ["", *(piece for _, piece in told), "", "", "", ""]
+        reads = () if statement.head[0] in ("DELETE", "UPDATE") else _READ
+        for place, (kind, piece) in enumerate(told, 1):
+            before, after, third = pieces[place - 1], pieces[place + 1], pieces[place + 3]
+            if kind not in ("word", "name") or after != "." or "." in (before, third) or before.upper() in reads:
+                continue
+            if piece.strip("`").casefold() in others:
+                return f"{piece}.{pieces[place + 2]}"
+    return ""
 
 
 def _is_of_the_server(words: Sequence[str]) -> bool:

@@ -24,7 +24,7 @@ from dbmigrate.scanner import blanked
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import URL, Connection
@@ -106,20 +106,6 @@ WHERE l.granted AND a.pid <> pg_backend_pid()
 AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 AND l.relation IN (SELECT pg_catalog.to_regclass(name) FROM pg_catalog.regexp_split_to_table(:names, E'\n') AS name)
 ORDER BY a.xact_start"""
-#: What was set with ALTER DATABASE SET, and with ALTER ROLE IN DATABASE for the user who asks.
-_DATABASE_SETTINGS = """
-SELECT CASE WHEN s.setrole = 0 THEN '' ELSE 'CURRENT_USER' END, pg_catalog.split_part(c, '=', 1),
-    pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1)
-FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
-WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)) ORDER BY 1, 2"""
-#: Each with its schema, and those in the same schema that need it.
-_EXTENSIONS = """
-SELECT e.extname, n.nspname, ARRAY(SELECT pg_catalog.lower(x.extname::text)
-    FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension x ON x.oid = d.objid AND x.extnamespace = e.extnamespace
-    WHERE d.classid = e.tableoid AND d.refclassid = e.tableoid AND d.refobjid = e.oid)
-FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
-WHERE e.extname <> 'plpgsql' ORDER BY e.oid"""
 #: What models can have, as it is dropped, in that order.
 _OF_MODELS = {
     "event trigger": "EVENT TRIGGER",
@@ -131,9 +117,6 @@ _OF_MODELS = {
 _NUMBER = re.compile(
     r"'(-?\d+(?:\.\d+)?)'::(?:numeric|bigint|smallint|integer|double precision|real)(?:\(\d+(?:,\d+)?\))?"
 )
-_SCHEMA = re.compile(r'\bcreate\s+schema\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)')
-_EXTENSION = re.compile(r'\bcreate\s+extension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)')
-_CASCADE = re.compile(rf"{_EXTENSION.pattern}[^;]*\bcascade\b")
 #: Milliseconds: the longest lock_timeout there is, by which it is known again.
 _UNLIMITED = 2**31 - 1
 
@@ -153,28 +136,13 @@ class PostgreSQL(Dialect):
 
         return objects(connection)
 
-    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> None:
-        """Give it the settings of the database, also those of its user in it, and extensions that no script creates."""
-        from dbmigrate.dialects.postgresql_clauses import literal  # noqa: PLC0415 - only where schemas are compared
+    def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> Sequence[str]:
+        """Give it the extensions and settings of the database, and rights on the schema public."""
+        from dbmigrate.dialects.postgresql_shadow import imitate  # noqa: PLC0415 - only where schemas are compared
 
-        name = self.quoted(new.engine.url.database or "")
-        for role, setting, value in rows(live, _DATABASE_SETTINGS):
-            send(new, f"SELECT pg_catalog.set_config({literal(setting)}, {literal(value)}, false)")
-            send(new, f"ALTER {f'ROLE {role} IN DATABASE' if role else 'DATABASE'} {name} SET {setting} FROM CURRENT")
-        said = ";".join(text.lower() for text in scripts)
-        created, schemas, cascading = {*_EXTENSION.findall(said)}, {*_SCHEMA.findall(said)}, {*_CASCADE.findall(said)}
-        extensions = rows(live, _EXTENSIONS)
-        for extension, _, needed_by in reversed(extensions):  # what needs another one is younger
-            if not cascading.isdisjoint(needed_by):
-                cascading.add(extension.lower())
-        for extension, schema, _ in extensions:
-            if extension.lower() in created | cascading or schema.lower() in schemas:
-                continue  # or a script would find there what it is to create
-            if not schema.startswith("pg_"):
-                send(new, f"CREATE SCHEMA IF NOT EXISTS {self.quoted(schema)}")
-            send(new, f"CREATE EXTENSION IF NOT EXISTS {self.quoted(extension)} SCHEMA {self.quoted(schema)} CASCADE")
+        return imitate(live, new, scripts, lambda error: _state(error) == "42501")
 
-    def for_shadow(self, text: str, live: str) -> str:  # noqa: ARG002
+    def for_shadow(self, text: str, live: str, others: Collection[str]) -> str:  # noqa: ARG002
         """Leave out what belongs to the whole server: roles, databases, tablespaces, its settings, rights on them."""
         return blanked(text, self.grammar, _is_of_the_server)
 
@@ -270,6 +238,12 @@ class PostgreSQL(Dialect):
         """Look into pg_database, which everybody may read."""
         sql = text("SELECT datname FROM pg_catalog.pg_database WHERE left(datname, length(:prefix)) = :prefix")
         return [str(name) for (name,) in connection.execute(sql, {"prefix": prefix})]
+
+    def contents(self, connection: Connection, last: str) -> Sequence[str]:
+        """Ask what would be dropped, which is more than a snapshot tells of, and less: not what this user may not."""
+        from dbmigrate.dialects.postgresql_empty import contents  # noqa: PLC0415 - only where schemas are compared
+
+        return contents(connection, last)
 
     def empty_database(self, connection: Connection, name: str, last: str) -> None:  # noqa: ARG002
         """Drop what is in it: who owns a database may not be permitted to create it anew."""

@@ -31,7 +31,7 @@ from dbmigrate.scanner import statements
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
     from sqlalchemy.engine import URL, Connection
     from sqlalchemy.exc import DBAPIError
@@ -118,7 +118,7 @@ class SQLite(Dialect):
                 del said["referenced columns"]
             yield replace(item, properties=tuple(said.items()))
 
-    def for_shadow(self, text: str, live: str) -> str:  # noqa: ARG002
+    def for_shadow(self, text: str, live: str, others: Collection[str]) -> str:  # noqa: ARG002
         """Refuse what reaches another file."""
         if any(statement.head[:1] == ("ATTACH",) for statement in statements(text, self.grammar)):
             raise ValueError("ATTACH reaches a file that is not the shadow database")

@@ -10,11 +10,12 @@ behind an error (see place.py); what is compared is snapshots (see schema/), nev
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
@@ -31,10 +32,10 @@ from dbmigrate.migrator import Migrator
 from dbmigrate.model import Ahead, Body, Edited, Migration, Missing, Report, Status, TextBody, Unfinished
 from dbmigrate.plan import find
 from dbmigrate.python import PythonBody
-from dbmigrate.scanner import ScriptError
+from dbmigrate.scanner import ScriptError, statements
 from dbmigrate.schema import snapshot
 from dbmigrate.script import checksum_of
-from dbmigrate.shadow.place import MARK, connected, shadow_database
+from dbmigrate.shadow.place import MARK, connected, session, shadow_database
 from dbmigrate.source import MemorySource, sound
 
 Prepare = Callable[[Connection], object]
@@ -46,6 +47,8 @@ _OF_MODELS = {
     *("table", "column", "primary key", "unique", "foreign key", "check", "exclusion", "index"),
     *("enum", "domain", "sequence"),
 }
+#: How statements begin that change rows which are there.
+_OVERWRITING = ("DELETE", "UPDATE", "TRUNCATE", "REPLACE", "MERGE")
 _HERE = "This happened in a shadow database, which is dropped again"
 
 
@@ -62,6 +65,8 @@ class Replayed:
     again: tuple[Change, ...] = ()
     #: With what its way back, or applying it again, failed.
     error: str | None = None
+    #: The statements of its way back that delete or overwrite rows, as "DELETE (2_rows.down.sql:3)".
+    overwriting: tuple[str, ...] = ()
 
     @property
     def is_reversible(self) -> bool:
@@ -81,8 +86,21 @@ class Replayed:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """What its way back destroys with all that is in it: tables and columns that its up script makes."""
-        return tuple(str(c.object) for c in self.changes if c.before is None and c.object.kind in ("table", "column"))
+        """What its way back may lose, as far as that is told by snapshots and by how its statements begin.
+
+        Tables and columns that its up script makes, with all that is in them; rows that statements of its own delete or
+        overwrite; values of columns whose type it changes back. What routines and functions in Python do is not known.
+        """
+        made = [str(c.object) for c in self.changes if c.before is None and c.object.kind in ("table", "column")]
+        turned = [
+            f"{c.object} ({after} -> {before})"
+            for c in self.changes
+            if c.object.kind == "column"
+            for name, before, after in c.properties
+            if name == "type" and before and after
+        ]
+        back = () if self.migration.down is None else (*turned, *(f"rows by {text}" for text in self.overwriting))
+        return (*made, *back)
 
     @property
     def destroyed(self) -> tuple[str, ...]:
@@ -117,9 +135,10 @@ def drift(
     The migrations that the ledger says are applied are replayed, in the order in which they were, in a shadow database;
     pending ones are not. The database itself is only read, and no lock is taken: of scripts in SQL is left out what
     belongs to the whole server (roles, users, databases, tablespaces, settings, rights on these), and the name of the
-    database (MariaDB) is that of the shadow; ATTACH is refused. What functions in Python do, and SQL that is put
-    together in a routine, is not known before: they are called as they are. What a snapshot does not see (the order of
-    columns, what is in the tables) is no drift, nor is when an event begins or ends.
+    database (MariaDB) is that of the shadow; ATTACH, and what would write to another database of a MariaDB server, is
+    refused. What functions in Python do, SQL that is put together in a routine, and what happens to foreign tables, is
+    not known before: it is done as it is. What a snapshot does not see (the order of columns, what is in the tables) is
+    no drift, nor is when an event begins or ends.
 
     A shadow is connected to by URL, without the `connect_args`, the `creator` and the hooks of an Engine: what these
     set must be in the URL, in settings of the database, or come from `prepare`.
@@ -130,19 +149,21 @@ def drift(
         shadow_url: A database that is to be the shadow, on this server or on another of the same kind and version. If
             it does not exist it is created, and dropped at the end. If it does, it must be empty and is emptied at the
             end, for users who may not create databases (not for SQLite): everything goes that the user has the right to
-            drop, and settings of the database. None: one beside the database itself, which the user must have the right
-            to create (PostgreSQL: 13 or later); for SQLite a temporary file.
+            drop. Empty is what has nothing of that; others may keep extensions there. None: one beside the database
+            itself, which the user must have the right to create (PostgreSQL: 13 or later); for SQLite a temporary file.
+            What a killed call left is removed by the next one.
         prepare: Called with a connection to each shadow database, in a transaction, before the first migration: for
-            whatever migrations expect to find. Extensions (PostgreSQL) that no script creates, settings of the database
-            and its default collation are made like those of the database itself.
+            whatever migrations expect to find. Extensions that no script creates, settings of the database, rights on
+            the schema `public` if no script speaks of it (PostgreSQL), and the default collation (MariaDB) are made
+            like those of the database itself.
 
     Raises:
         HistoryError: There is no telling what ran: a migration was edited (unless the Migrator allows it), is missing,
             did not end, or is of a newer release.
         MigrationFailed: A migration that ran in the database fails in the shadow.
         MigrationInProgress: The database is being migrated all the time.
-        ConfigurationError: The shadow database cannot be created; or there is one of that name which is not empty, or
-            the shadow of another call, and was not touched.
+        ConfigurationError: The shadow database cannot be created; or there is one of that name which is not empty, is
+            the shadow of another call or the database itself, and was not touched; or a script cannot be replayed.
 
     """
     with ExitStack() as stack:
@@ -204,14 +225,15 @@ def compare_models(
     no table. Only what models can have is compared: tables with their columns, keys, checks and indexes, and the types
     they use; not views, triggers and routines. Names of constraints count. For the arguments see `drift`.
 
-    Raises what `replay` raises, and what SQLAlchemy raises if the models cannot be created.
+    Raises what `replay` raises, and what SQLAlchemy raises if the models cannot be created: by events of theirs, for
+    one, that create again what migrations made.
     """
     migrations, dialect = tuple(sound(migrator.source.load())), migrator.dialect.own
     with ExitStack() as stack:
         live = stack.enter_context(_connected(migrator)) if database.exists(_url(migrator)) else None
         shadow = stack.enter_context(_shadow(migrator, shadow_url, prepare, migrations, live))
         made_by_migrations = _replayed(migrator, shadow, _twins(migrator, migrations), exclude)
-        connection = stack.enter_context(connected(stack.enter_context(engine_of(shadow))))
+        connection = stack.enter_context(connected(shadow))
         for statement in dialect.make_room(_taken(migrator, connection, ())):
             send(connection, statement)
         _create_models(migrator, connection, metadata)
@@ -238,9 +260,11 @@ def _restricted(taken: Snapshot, dialect: Dialect) -> Snapshot:
 
 
 def _ledger(migrator: Migrator) -> TableLedger:
-    """Return the ledger that a shadow database has: a table, whatever the one of the database is."""
+    """Return the ledger that a shadow database has: a table, whatever the one of the database is, and inside of it."""
     ledger = migrator.ledger
-    return TableLedger(ledger.table) if isinstance(ledger, TableLedger) else TableLedger()
+    if not isinstance(ledger, TableLedger):
+        return TableLedger()
+    return TableLedger(ledger.table, ledger.schema if migrator.dialect.own.has_schemas else None)
 
 
 def _url(migrator: Migrator) -> URL:
@@ -293,24 +317,40 @@ def _shadow(
     prepare: Prepare | None,
     migrations: Sequence[Migration],
     live: Connection | None,
-) -> Generator[URL]:
-    """Give the URL of a new database, like the one of the Migrator but for what migrations make."""
+) -> Generator[Engine]:
+    """Give an engine for an empty database, like the one of the Migrator but for what migrations make."""
     given = None if wanted is None else read_database(wanted)
     if isinstance(given, Engine | Connection):
         raise ConfigurationError("shadow_url is a URL: it names a database that is empty, or does not exist yet")
-    with shadow_database(migrator.dialect.own, _url(migrator), given) as url:
-        with engine_of(url) as engine, connected(engine) as connection:
-            if live is not None:
-                _imitate(migrator, live, connection, migrations)
+    with ExitStack() as stack:
+        url = stack.enter_context(shadow_database(migrator.dialect.own, _url(migrator), given))
+        settings = () if live is None else _imitate(migrator, live, url, migrations)
+        engine = cast("Engine", stack.enter_context(engine_of(url)))
+        event.listen(engine, "connect", partial(_begin, settings))
+        with connected(engine) as connection:
             if prepare is not None:
                 prepare(connection)
             connection.commit()
-        yield url
+        yield engine
 
 
-def _imitate(migrator: Migrator, live: Connection, shadow: Connection, migrations: Sequence[Migration]) -> None:
+def _begin(settings: Sequence[str], raw: Any, _: object) -> None:  # noqa: ANN401 - the driver's connection
+    """Have a new session as those of the database itself are."""
+    if settings:
+        with closing(raw.cursor()) as cursor:
+            for sql in settings:
+                cursor.execute(sql)
+        raw.commit()
+
+
+def _imitate(migrator: Migrator, live: Connection, shadow: URL, migrations: Sequence[Migration]) -> Sequence[str]:
     try:
-        migrator.dialect.own.imitate(live, shadow, _scripts(migrations))
+        with session(shadow) as new:
+            settings = migrator.dialect.own.imitate(live, new, _scripts(migrations))
+            schema = _ledger(migrator).schema
+            if schema is not None:  # it is older than the ledger
+                send(new, f"CREATE SCHEMA IF NOT EXISTS {migrator.dialect.own.quoted(schema)}")
+            return settings
     except DBAPIError as error:
         reason = migrator.dialect.message(error)
         raise ConfigurationError(f"the shadow database cannot be made like the database: {reason}") from error
@@ -319,13 +359,13 @@ def _imitate(migrator: Migrator, live: Connection, shadow: Connection, migration
             live.rollback()  # a transaction would stay open for as long as the replay takes
 
 
-def _replayed(migrator: Migrator, shadow: URL, twins: Sequence[Migration], exclude: Collection[str]) -> Snapshot:
+def _replayed(migrator: Migrator, shadow: Engine, twins: Sequence[Migration], exclude: Collection[str]) -> Snapshot:
     """Apply migrations to a shadow database, and return what is in it then."""
     _shadowing(migrator, shadow, twins, "upgrade")
     return _snapshot(migrator, shadow, exclude)
 
 
-def _shadowing(migrator: Migrator, shadow: URL, twins: Sequence[Migration], call: str, **arguments: int) -> None:
+def _shadowing(migrator: Migrator, shadow: Engine, twins: Sequence[Migration], call: str, **arguments: int) -> None:
     twin = Migrator(
         shadow,
         MemorySource(twins),
@@ -344,33 +384,28 @@ def _shadowing(migrator: Migrator, shadow: URL, twins: Sequence[Migration], call
 
 def _twins(migrator: Migrator, migrations: Iterable[Migration]) -> Sequence[Migration]:
     """Return migrations that do nothing outside of a shadow database, as far as their text tells."""
-    dialect, live = migrator.dialect.own, _url(migrator).database or ""
-    return [_for_shadow(migration, dialect, live) for migration in migrations]
+    dialect, url, others = migrator.dialect.own, _url(migrator), set[str]()
+    if not dialect.is_file:
+        with database.beside(url) as connection:
+            others = {*dialect.list_databases(connection, "")} - {str(url.database)}
+
+    def twin(body: Body) -> Body:
+        if isinstance(body, PythonBody):
+            return body
+        text = body.read()
+        try:
+            other = dialect.for_shadow(text, str(url.database), others)
+        except ScriptError:
+            return body  # what is wrong with it is said when it is to run
+        except ValueError as error:
+            raise ConfigurationError(f"{body.origin} cannot be replayed: {error}. Nothing was run") from error
+        return body if other == text else TextBody(body.origin, checksum_of(other), other, body.transaction)
+
+    return [replace(m, up=twin(m.up), down=None if m.down is None else twin(m.down)) for m in migrations]
 
 
-def _for_shadow(migration: Migration, dialect: Dialect, live: str) -> Migration:
-    return replace(
-        migration,
-        up=_body_for_shadow(migration.up, dialect, live),
-        down=None if migration.down is None else _body_for_shadow(migration.down, dialect, live),
-    )
-
-
-def _body_for_shadow(body: Body, dialect: Dialect, live: str) -> Body:
-    if isinstance(body, PythonBody):
-        return body
-    text = body.read()
-    try:
-        other = dialect.for_shadow(text, live)
-    except ScriptError:
-        return body  # what is wrong with it is said when it is to run
-    except ValueError as error:
-        raise ConfigurationError(f"{body.origin} cannot be replayed: {error}") from error
-    return body if other == text else TextBody(body.origin, checksum_of(other), other, body.transaction)
-
-
-def _snapshot(migrator: Migrator, shadow: URL, exclude: Collection[str]) -> Snapshot:
-    with engine_of(shadow) as engine, connected(engine) as connection:
+def _snapshot(migrator: Migrator, shadow: Engine, exclude: Collection[str]) -> Snapshot:
+    with connected(shadow) as connection:
         return _taken(migrator, connection, exclude)
 
 
@@ -380,19 +415,29 @@ def _taken(migrator: Migrator, connection: Connection, exclude: Collection[str])
 
 
 def _there_and_back(
-    migrator: Migrator, shadow: URL, twins: Sequence[Migration], before: Snapshot, exclude: Collection[str]
+    migrator: Migrator, shadow: Engine, twins: Sequence[Migration], before: Snapshot, exclude: Collection[str]
 ) -> tuple[Replayed, Snapshot]:
     """Apply the last one of these twins, take it back, and apply it again; return what is there at the end."""
     last = twins[-1]
     once = _replayed(migrator, shadow, twins, exclude)
     if last.down is None:
         return Replayed(last, diff(before, once)), once
+    overwriting = _overwriting(last.down, migrator.dialect.own)
+    told = partial(Replayed, last, diff(before, once), overwriting=overwriting)
     try:
         _shadowing(migrator, shadow, twins, "downgrade", steps=1)
         back = _snapshot(migrator, shadow, exclude)
         if remaining := diff(before, back):
-            return Replayed(last, diff(before, once), remaining), once
+            return told(remaining=remaining), once
         again = _replayed(migrator, shadow, twins, exclude)
     except MigrationError as error:
-        return Replayed(last, diff(before, once), error=str(error)), once
-    return Replayed(last, diff(before, once), again=diff(once, again)), again
+        return told(error=str(error)), once
+    return told(again=diff(once, again)), again
+
+
+def _overwriting(body: Body, dialect: Dialect) -> tuple[str, ...]:
+    """Return the statements that delete or overwrite rows, each with its place."""
+    if isinstance(body, PythonBody):
+        return ()
+    found = statements(body.read(), dialect.grammar)
+    return tuple(f"{s.head[0]} ({body.origin}:{s.line})" for s in found if s.head[0] in _OVERWRITING)

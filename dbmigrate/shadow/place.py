@@ -3,8 +3,9 @@
     with shadow_database(dialect, url, wanted) as shadow:
         ...
 
-Laws: only what is empty, or has the mark of a shadow, is ever written to; whoever uses one has a lock on it for as long
-as they do; so one that is marked and not locked is left of a process that was killed, and the next one removes it.
+Laws: only what is empty, or has the mark of a shadow, is ever written to; whoever uses one has a lock on its name, on a
+session beside it, from before it is created until it is gone; so one that nobody has the lock of is left of a process
+that was killed, and the next one removes it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -21,19 +22,15 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate import database
-from dbmigrate.catalogue import Object
 from dbmigrate.connect import engine_of, hide_secrets, unreachable
 from dbmigrate.dialects import Dialect, dialect_for
 from dbmigrate.dialects.base import send
 from dbmigrate.errors import ConfigurationError, MigrationError
-from dbmigrate.schema import snapshot
 
-#: The table that says that a database is a shadow: all that is in it may go.
+#: The schema, or table where there are none, that says that a database is a shadow: all that is in it may go.
 MARK = "dbmigrate_shadow"
-#: Seconds that a shadow which is there is waited for: somebody may be looking whether it is left.
+#: Seconds that a lock is waited for: somebody may be looking whether a shadow is left.
 _PATIENCE = 5.0
-#: What may be in an empty database, for it is not what migrations make alone.
-_OF_OTHERS = {"schema", "extension", "grant", "default privileges"}
 
 
 @contextmanager
@@ -51,69 +48,79 @@ def connected(engine: Engine | Connection) -> Generator[Connection]:
 
 
 @contextmanager
+def session(url: URL) -> Generator[Connection]:
+    """Give a connection in which every statement commits by itself."""
+    with engine_of(url) as engine, connected(engine) as connection:
+        dialect_for(url).autocommit(connection)
+        yield connection
+
+
+@contextmanager
 def shadow_database(dialect: Dialect, live: URL, wanted: URL | None) -> Generator[URL]:
     """Give the URL of an empty database: of the name that is wanted, or of one beside `live` that nobody has."""
     with ExitStack() as stack:
-        if wanted is not None:
-            url = wanted
-        elif dialect.is_file:
+        if wanted is not None and dialect_for(wanted).family != dialect_for(live).family:
+            raise ConfigurationError(
+                "shadow_url is a database of another kind, which was not touched: name another one"
+            )
+        if dialect.is_file:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dbmigrate-shadow-"))
-            url = live.set(database=str(Path(folder, "shadow.db")), query={})
+            url = wanted or live.set(database=str(Path(folder, "shadow.db")), query={})
+            stack.enter_context(_made(dialect, url))
+            yield url
+            return
+        # a server has 63 bytes for a name, or 64 characters
+        prefix = f"{(live.database or '').encode()[:40].decode(errors='ignore')}_shadow_"
+        url = wanted or live.set(database=f"{prefix}{secrets.token_hex(4)}")
+        beside = stack.enter_context(database.beside(url))
+        has_locks = dialect.behind(beside).has_session
+        if has_locks:
+            _lock(dialect, beside, url)
+        if wanted is not None and database.exists(url):
+            if not has_locks:
+                raise ConfigurationError(
+                    "shadow_url leads through a pooler, where nothing keeps two from using one shadow at a time: give "
+                    "the URL of the server, or of a database that does not exist. Nothing was touched"
+                )
+            with database.beside(live) as other:  # whose lock cannot be had if it is this one
+                _lock(dialect, other, live, of=url)
+            stack.enter_context(_given(dialect, url))
         else:
-            # a server has 63 bytes for a name, or 64 characters
-            prefix = f"{(live.database or '').encode()[:40].decode(errors='ignore')}_shadow_"
-            url = live.set(database=f"{prefix}{secrets.token_hex(4)}")
-            _sweep(dialect, url, prefix)
-        is_given = wanted is not None and not dialect.is_file and database.exists(url)
-        stack.enter_context(_given(dialect, url, live) if is_given else _made(dialect, url))
+            if wanted is None and has_locks:
+                _sweep(dialect, beside, url, prefix)
+            stack.enter_context(_made(dialect, url))
         yield url
 
 
 @contextmanager
 def _made(dialect: Dialect, url: URL) -> Generator[None]:
-    database.create_own(url)
+    try:
+        database.create_own(url)
+    except ConfigurationError as error:
+        if not dialect.is_file:
+            error.add_note("who may not create databases gives the URL of one that is empty: shadow_url, --shadow-url")
+        raise
     with _at_the_end(lambda: _drop(dialect, url)):
-        if dialect.is_file:
-            yield
-            return
-        with _session(url) as connection:
-            with _told(url):
-                # Behind a pooler a lock means nothing, and without one the mark would say that it is left.
-                if dialect.behind(connection).has_session:
-                    _lock(dialect, connection, url)
-                    _mark(connection)
-            yield
+        if not dialect.is_file:
+            with session(url) as connection, _told(url):
+                _mark(dialect, connection)
+        yield
 
 
 @contextmanager
-def _given(dialect: Dialect, url: URL, live: URL) -> Generator[None]:
-    if _place(url) == _place(live):
-        raise ConfigurationError("shadow_url is the database itself, which was not touched: name another one")
-    with _session(url) as connection:
-        with _told(url):
-            _take(dialect, connection, url)
-        with _at_the_end(lambda: _empty(dialect, connection, url)):
-            with _told(url):
-                _mark(connection)
-            yield
-
-
-def _take(dialect: Dialect, connection: Connection, url: URL) -> None:
-    """See that a database may be used, and that it is empty."""
-    if not dialect.behind(connection).has_session:
-        raise ConfigurationError(
-            "shadow_url leads through a pooler, where nothing keeps two from using one shadow at a time: give the "
-            "URL of the server, or of a database that does not exist. Nothing was touched"
-        )
-    _lock(dialect, connection, url)
-    found = _found(dialect, connection)
-    if _is_marked(found):
-        _empty(dialect, connection, url)
-    elif found:
-        raise ConfigurationError(
-            f"the database {url.database!r} is not empty (it has {found[0]}), and was not touched: shadow_url names "
-            "one that is empty, or that does not exist"
-        )
+def _given(dialect: Dialect, url: URL) -> Generator[None]:
+    with session(url) as connection, _told(url):
+        if _is_marked(dialect, connection):
+            _empty(dialect, connection, url)
+        elif found := dialect.contents(connection, MARK):
+            raise ConfigurationError(
+                f"the database {url.database!r} is not empty, and was not touched; to empty it would begin with: "
+                f"{found[0]}. shadow_url names one that is empty, or that does not exist"
+            )
+    with _at_the_end(lambda: _emptied(dialect, url)):
+        with session(url) as connection, _told(url):
+            _mark(dialect, connection)
+        yield
 
 
 @contextmanager
@@ -131,13 +138,6 @@ def _at_the_end(clean: Callable[[], None]) -> Generator[None]:
 
 
 @contextmanager
-def _session(url: URL) -> Generator[Connection]:
-    with engine_of(url) as engine, connected(engine) as connection:
-        dialect_for(url).autocommit(connection)
-        yield connection
-
-
-@contextmanager
 def _told(url: URL) -> Generator[None]:
     """Have what the database refuses of our own as an error of ours."""
     try:
@@ -148,80 +148,72 @@ def _told(url: URL) -> Generator[None]:
         raise ConfigurationError(f"the database {url.database!r} cannot be a shadow: {reason}") from error
 
 
-def _mark(connection: Connection) -> None:
-    send(connection, f"CREATE TABLE {MARK} (x INTEGER)")
+def _mark(dialect: Dialect, connection: Connection) -> None:
+    send(connection, f"CREATE SCHEMA {MARK}" if dialect.has_schemas else f"CREATE TABLE {MARK} (x INTEGER)")
 
 
-def _lock(dialect: Dialect, connection: Connection, url: URL) -> None:
-    until = monotonic() + _PATIENCE
-    while not dialect.try_lock(connection, _key(dialect, url)):
-        if monotonic() > until:
+def _is_marked(dialect: Dialect, connection: Connection) -> bool:
+    kind = "schema" if dialect.has_schemas else "table"
+    return any((item.kind, item.name) == (kind, MARK) for item in dialect.catalogue(connection))
+
+
+def _lock(dialect: Dialect, beside: Connection, url: URL, *, of: URL | None = None) -> None:
+    """Take the lock of a shadow; or that of another database, because of one."""
+    # Names may be equal that differ in case, and whoever is wrong about that only waits.
+    key, until = dialect.lock_key(str(url.database).casefold(), MARK), monotonic() + _PATIENCE
+    while not dialect.try_lock(beside, key):
+        if monotonic() > until or of == url:
             raise ConfigurationError(
-                f"the database {url.database!r} is the shadow of another call, which has not ended: wait, or name "
-                "another one. It was not touched"
+                f"the database {(of or url).database!r} cannot be a shadow, and was not touched: it is the database "
+                "itself, or the shadow of another call, which has not ended. Wait, or name another one"
             )
         sleep(0.1)
 
 
-def _key(dialect: Dialect, url: URL) -> str:
-    return dialect.lock_key(url.database, MARK)
-
-
-def _found(dialect: Dialect, connection: Connection) -> list[Object]:
-    """Return what is in a database that an empty one has not."""
-    taken = snapshot(connection, ledger=None, dialect=dialect)
-    return [item for item in taken if item.kind not in _OF_OTHERS]
-
-
-def _is_marked(found: Iterable[Object]) -> bool:
-    return any((item.kind, item.name) == ("table", MARK) for item in found)
+def _emptied(dialect: Dialect, url: URL) -> None:
+    with session(url) as connection, _told(url):
+        _empty(dialect, connection, url)
 
 
 def _empty(dialect: Dialect, connection: Connection, url: URL) -> None:
-    with _told(url):
-        dialect.end_sessions(connection, str(url.database))
-        dialect.leave(connection)
-        dialect.empty_database(connection, str(url.database), MARK)
-        found = _found(dialect, connection)
-    if found:
+    dialect.end_sessions(connection, str(url.database))
+    dialect.leave(connection)
+    dialect.empty_database(connection, str(url.database), MARK)
+    if found := dialect.contents(connection, MARK):
         raise ConfigurationError(
-            f"the database {url.database!r} could not be emptied of {', '.join(map(str, found))}: do so, or create it "
-            "anew, before it is a shadow again"
+            f"the database {url.database!r} could not be emptied ({'; '.join(found)}): do so, or create it anew, "
+            "before it is a shadow again"
         )
 
 
 def _drop(dialect: Dialect, url: URL) -> None:
     try:
-        with _session(url) as connection, _told(url):
-            dialect.end_sessions(connection, str(url.database))
-            dialect.leave(connection)
+        if not dialect.is_file:
+            with session(url) as connection, _told(url):
+                dialect.end_sessions(connection, str(url.database))
+                dialect.leave(connection)
     finally:
         database.drop(url, force=True)
 
 
-def _sweep(dialect: Dialect, url: URL, prefix: str) -> None:
+def _sweep(dialect: Dialect, beside: Connection, url: URL, prefix: str) -> None:
     """Drop the shadows of calls that were killed."""
-    with database.managing(url) as (_, connection, _):
-        names = dialect.list_databases(connection, prefix)
-    for name in names:
-        if re.fullmatch("[0-9a-f]{8}", name.removeprefix(prefix)):
-            left = url.set(database=name)
-            if _is_left(dialect, left):
-                _drop(dialect, left)
+    for name in dialect.list_databases(beside, prefix):
+        if not re.fullmatch("[0-9a-f]{8}", name.removeprefix(prefix)) or name == url.database:
+            continue
+        left, key = url.set(database=name), dialect.lock_key(name.casefold(), MARK)
+        if dialect.try_lock(beside, key):
+            try:
+                if _is_left(dialect, left):
+                    _drop(dialect, left)
+            finally:
+                dialect.unlock(beside, key)
 
 
 def _is_left(dialect: Dialect, url: URL) -> bool:
-    """Tell whether a database has the mark of a shadow, and nobody the lock of one."""
+    """Tell whether a database that nobody has the lock of is a shadow, or was to become one."""
     try:
-        with _session(url) as connection, _told(url):
-            return (
-                dialect.behind(connection).has_session
-                and dialect.try_lock(connection, _key(dialect, url))
-                and _is_marked(_found(dialect, connection))
-            )
-    except ConfigurationError:  # it is being dropped, or another user's
+        with session(url) as connection, _told(url):
+            return _is_marked(dialect, connection) or not dialect.contents(connection, MARK)
+    except ConfigurationError:  # it is another user's
         return False
-
-
-def _place(url: URL) -> tuple[object, ...]:
-    return url.host, url.port, url.database, url.query

@@ -19,6 +19,7 @@ from dbmigrate import (
     MigrationFailed,
     Migrator,
     OutOfOrder,
+    TableLedger,
     python_migration,
     sql_migration,
 )
@@ -254,6 +255,73 @@ def test_an_extension_that_another_one_brings_along(postgresql: Database) -> Non
     assert (_said(drift(migrator)), [done.trouble for done in replay(migrator)]) == ([], [""])
 
 
+def test_the_ledger_may_be_in_a_schema_that_was_there(postgresql: Database) -> None:
+    """It is older than the first migration, and no drift; nor are rights on the schema public that no script gives."""
+    postgresql.execute("CREATE SCHEMA dbm", "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    make_roles(postgresql)
+    postgresql.execute("GRANT ALL ON SCHEMA public TO dbmigrate_reader WITH GRANT OPTION")
+    migrator = _migrator(postgresql, [USERS], ledger=TableLedger("led", schema="dbm"))
+    migrator.upgrade()
+    assert _said(drift(migrator)) == []
+    grant = sql_migration("2", "grant", "GRANT USAGE ON SCHEMA public TO dbmigrate_writer")
+    migrator = _migrator(postgresql, [USERS, grant], ledger=TableLedger("led", schema="dbm"))
+    migrator.upgrade()
+    assert [change.object.kind for change in drift(migrator)] == ["grant", "grant"]  # whose these are is not known now
+
+
+def test_a_search_path_may_be_in_the_url(postgresql: Database) -> None:
+    """And the schema there be made beforehand, or by a migration."""
+    postgresql.execute("CREATE SCHEMA app")
+    url = postgresql.url.update_query_dict({"options": "-csearch_path=app"})
+    migrator = Migrator(url, MemorySource([sql_migration("1", "t", "CREATE TABLE t (a int)", "DROP TABLE t")]))
+    migrator.upgrade()
+    assert drift(migrator, prepare=lambda connection: connection.execute(sa.text("CREATE SCHEMA app"))) == ()
+
+
+def test_settings_do_not_keep_a_shadow_from_its_work(postgresql: Database) -> None:
+    """One that makes sessions read only is not taken over; one of a superuser is left out for who is none."""
+    migrator = _migrator(postgresql, [USERS])
+    migrator.upgrade()
+    name, user = postgresql.name, f"{postgresql.name}_plain"
+    postgresql.execute(
+        f'ALTER DATABASE "{name}" SET default_transaction_read_only = on',
+        f'ALTER DATABASE "{name}" SET log_min_duration_statement = 1000',
+        f"CREATE ROLE {user} LOGIN CREATEDB",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}",
+    )
+    try:
+        assert _said(drift(Migrator(postgresql.url.set(username=user), migrator.source), exclude=["*users"])) == []
+    finally:
+        postgresql.execute(
+            "SET default_transaction_read_only = off",
+            f'ALTER DATABASE "{name}" RESET ALL',
+            f"DROP OWNED BY {user}",
+            f"DROP ROLE {user}",
+        )
+
+
+@pytest.mark.parametrize(
+    ("before", "script"),
+    [
+        (
+            "CREATE EXTENSION citext SCHEMA tools",
+            "CREATE EXTENSION IF NOT EXISTS citext; CREATE TABLE t (x tools.citext)",
+        ),
+        ("CREATE EXTENSION citext", "-- the DBA has to create extension citext before\nCREATE TABLE t (x citext)"),
+        ("CREATE EXTENSION citext", "CREATE EXTENSION IF NOT EXISTS citext; CREATE TABLE t (x citext)"),
+        ("CREATE EXTENSION citext SCHEMA tools", "CREATE SCHEMA IF NOT EXISTS tools; CREATE TABLE t (x tools.citext)"),
+    ],
+)
+def test_an_extension_that_somebody_made_before(postgresql: Database, before: str, script: str) -> None:
+    """Where it is, whatever scripts say of it."""
+    if not postgresql.query("SELECT 1 FROM pg_available_extensions WHERE name = 'citext'"):
+        pytest.skip("contrib is not installed")
+    postgresql.execute("CREATE SCHEMA tools" if "tools" in before else "SELECT 1", before)
+    migrator = _migrator(postgresql, [sql_migration("1", "words", script)])
+    migrator.upgrade()
+    assert _said(drift(migrator)) == []
+
+
 # -- replay
 
 
@@ -291,6 +359,34 @@ def test_what_does_not_lead_back_is_named(database: Database) -> None:
     assert found["4"] == Replayed(migrations[3], found["4"].changes)
     assert ["y: " in str(change) or "type: " in str(change) for change in found["5"].remaining] == [True]
     assert found["5"].destroyed == (str(found["5"].changes[0].object),)
+
+
+def test_data_that_a_way_back_loses_is_pointed_out(database: Database) -> None:
+    """Rows that it deletes or overwrites, and values that become shorter."""
+    longer, shorter = {
+        "postgresql": ("ALTER TABLE users ALTER email TYPE text", "ALTER TABLE users ALTER email TYPE varchar(20)"),
+        "mariadb": (
+            "ALTER TABLE users MODIFY email TEXT NOT NULL",
+            "ALTER TABLE users MODIFY email VARCHAR(20) NOT NULL",
+        ),
+        "sqlite": ("SELECT 1", "SELECT 1"),
+    }[database.kind]
+    migrations = [
+        USERS,
+        sql_migration(
+            "2", "rows", "INSERT INTO users VALUES (1, 'a')", "-- all\nUPDATE users SET id = 2;\nDELETE FROM users"
+        ),
+        sql_migration("3", "longer", longer, shorter),
+    ]
+    found = replay(_migrator(database, migrations))
+
+    assert [done.trouble for done in found] == ["", "", ""]
+    assert found[1].lost == ("rows by UPDATE (2_rows.down:2)", "rows by DELETE (2_rows.down:3)")
+    place = {
+        "postgresql": "column public.users.email (text -> character varying(20))",
+        "mariadb": "column users.email (text -> varchar(20))",
+    }
+    assert found[2].lost == ((place[database.kind],) if database.server else ())
 
 
 def test_what_cannot_be_applied_from_zero_fails(database: Database) -> None:
@@ -468,6 +564,38 @@ def test_the_name_of_the_database_means_the_shadow(mariadb: Database) -> None:
     with pytest.raises(ConfigurationError, match="in other databases, too: elsewhere"):
         compare_models(migrator, metadata)
     assert mariadb.query("SHOW DATABASES LIKE 'elsewhere'") == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "INSERT INTO {other}.audit VALUES (1)",
+        "CREATE TABLE IF NOT EXISTS {other}.marker (x INT)",
+        "DROP TABLE IF EXISTS {other}.marker",
+        "CREATE TABLE a (x INT); RENAME TABLE a TO `{other}`.a",
+        "UPDATE users JOIN {other}.audit SET x = 1",
+        "DELETE FROM {other} . audit",
+        "CREATE TRIGGER t BEFORE INSERT ON {other}.audit FOR EACH ROW SET @x = 1",
+    ],
+)
+def test_another_database_is_not_written_to(mariadb: Database, script: str) -> None:
+    """A script that names one is not replayed."""
+    other = mariadb.another()
+    other.execute("CREATE TABLE audit (x INT)")
+    migrator = _migrator(mariadb, [USERS, sql_migration("2", "a", script.format(other=other.name))])
+    with pytest.raises(ConfigurationError, match=r"2_a\.up cannot be replayed: it names another database"):
+        replay(migrator)
+    assert (other.tables(), other.query("SELECT * FROM audit")) == (["audit"], [])
+
+
+def test_another_database_may_be_read(mariadb: Database) -> None:
+    """And its name be that of something else."""
+    other = mariadb.another()
+    other.execute("CREATE TABLE audit (x INT)", "INSERT INTO audit VALUES (7)")
+    script = f"""CREATE TABLE a (x INT); INSERT INTO a SELECT x FROM {other.name}.audit;
+        CREATE VIEW v AS SELECT {other.name}.audit.x FROM a JOIN {other.name}.audit;
+        CREATE TABLE {other.name} (x INT); UPDATE {other.name} SET x = 1"""
+    assert [done.trouble for done in replay(_migrator(mariadb, [sql_migration("1", "a", script)]))] == [""]
 
 
 def test_what_belongs_to_the_server_is_left_alone(database: Database) -> None:

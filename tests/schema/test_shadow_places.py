@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from dbmigrate import ConfigurationError, MemorySource, Migrator, sql_migration
 from dbmigrate import database as databases
+from dbmigrate.dialects import dialect_for
 from dbmigrate.dialects.postgresql_empty import empty
 from dbmigrate.schema import snapshot
 from dbmigrate.shadow import drift, replay
@@ -79,30 +80,23 @@ def test_a_given_database_is_emptied(database: Database, given: sa.URL) -> None:
 
 
 def test_every_kind_of_object_goes(postgresql: Database) -> None:
-    """Objects, rights, comments, settings: what is left is what a new database has; the mark goes last."""
+    """Objects, rights, comments: what is left is what a new database has; the mark goes last."""
     make_roles(postgresql)
     [(version,)] = postgresql.query("SELECT current_setting('server_version_num')::int / 10000")
     extensions = {name for (name,) in postgresql.query("SELECT name FROM pg_available_extensions")}
     before = _snapshot(postgresql.url)
     postgresql.execute(
-        f"CREATE TABLE {MARK} (x INT)",
+        f"CREATE SCHEMA {MARK}",
         *postgresql_history.history(version, extensions),
         "CREATE FUNCTION stop() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$no$$; END'",
         "CREATE EVENT TRIGGER stop ON sql_drop EXECUTE FUNCTION stop()",
-        f'ALTER DATABASE "{postgresql.name}" SET work_mem = 70000',
+        "SELECT lo_create(0)",
         "REVOKE ALL ON SCHEMA public FROM PUBLIC",
         "GRANT CREATE ON SCHEMA public TO dbmigrate_reader",
     )
     with _connected(postgresql.url) as connection:
         empty(connection, MARK)
     assert _snapshot(postgresql.url) == before
-    assert (
-        postgresql.query(
-            "SELECT 1 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase "
-            "WHERE datname = current_database()"
-        )
-        == []
-    )
 
 
 def _failing(connection: sa.Connection) -> None:
@@ -147,13 +141,76 @@ def test_a_user_who_may_not_create_databases(database: Database, given: sa.URL) 
 def test_what_is_not_empty_is_not_touched(database: Database, given: sa.URL) -> None:
     """Whatever is in it; nor is the database itself, though it were empty."""
     migrator = Migrator(database.url, MemorySource([]))
-    with pytest.raises(ConfigurationError, match="shadow_url is the database itself, which was not touched"):
+    with pytest.raises(ConfigurationError, match="was not touched: it is the database itself"):
         replay(Migrator(database.url, MemorySource([USERS])), shadow_url=database.url)
     with _connected(given) as connection:
         connection.exec_driver_sql("CREATE TABLE dbmigrate_ledger (x INT)")
-    with pytest.raises(ConfigurationError, match=r"is not empty \(it has table .*dbmigrate_ledger\)"):
+    with pytest.raises(ConfigurationError, match=r"is not empty, and was not touched(.|\n)*dbmigrate_ledger"):
         drift(migrator, shadow_url=given)
     assert "dbmigrate_ledger" in str(_snapshot(given))
+
+
+def test_the_database_is_known_by_another_address(database: Database) -> None:
+    """It is empty, and so could be taken for a shadow; also by one who was killed when it was."""
+    other = database.url_for(database.driver, tcp=True)
+    assert other != database.url
+    migrator = Migrator(database.url, MemorySource([USERS]))
+    with pytest.raises(ConfigurationError, match="was not touched: it is the database itself"):
+        replay(migrator, shadow_url=other)
+    assert _snapshot(database.url).objects == _snapshot(other).objects
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE SCHEMA keep",
+        "SELECT lo_create(0)",
+        "CREATE TEXT SEARCH PARSER mine (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = "
+        "prsd_lextype)",
+        "CREATE OPERATOR FAMILY mine USING btree",
+        "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
+    ],
+)
+def test_only_what_has_nothing_to_lose_is_empty(postgresql: Database, sql: str) -> None:
+    """Also what no snapshot tells of."""
+    other = postgresql.another()
+    other.execute(sql)
+    with pytest.raises(ConfigurationError, match="is not empty, and was not touched"):
+        replay(Migrator(postgresql.url, MemorySource([USERS])), shadow_url=other.url)
+
+
+def test_another_kind_of_database_is_no_shadow(database: Database, tmp_path: Path) -> None:
+    """That is said before anything is made there."""
+    with pytest.raises(ConfigurationError, match="a database of another kind"):
+        replay(Migrator(database.url, MemorySource([USERS])), shadow_url=f"sqlite:///{tmp_path}/x.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_elses_sessions_are_ended(mariadb: Database) -> None:
+    """Names that differ in case are two databases."""
+    other = mariadb.url.set(database=f"{mariadb.name}_Other")
+    databases.create(other)
+    engine = mariadb.engine()
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+            shadow = other.set(database=f"{mariadb.name}_oTHER")
+            assert replay(Migrator(other, MemorySource([USERS])), shadow_url=shadow.set(database=f"{mariadb.name}_X"))
+            with _connected(other) as its:
+                dialect_for(other).end_sessions(its, str(shadow.database))
+                dialect_for(other).end_sessions(its, mariadb.name.upper())
+            connection.exec_driver_sql("SELECT 1")
+    finally:
+        databases.drop(other)
+
+
+def test_calls_wait_for_a_given_database(database: Database, given: sa.URL, tmp_path: Path) -> None:
+    """One after the other; none of them ends another one's session."""
+    put(tmp_path, v1_users="CREATE TABLE users (id INT)", v2_slow=_slow(database).replace("60", "1"))
+    programs = [Program(tmp_path, variables={"DATABASE_URL": _text(database.url)}) for _ in range(3)]
+    started = [program.start("validate", "--replay", "--shadow-url", _text(given)) for program in programs]
+    done = [running.finish() for running in started]
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 3
 
 
 def test_two_calls_do_not_share_one(database: Database, given: sa.URL) -> None:
@@ -167,7 +224,7 @@ def test_two_calls_do_not_share_one(database: Database, given: sa.URL) -> None:
         refused.append(str(caught.value))
 
     assert [done.trouble for done in replay(migrator, shadow_url=given, prepare=call_again)] == [""]
-    assert ["is the shadow of another call, which has not ended" in text for text in refused] == [True]
+    assert ["the shadow of another call, which has not ended" in text for text in refused] == [True]
 
 
 def test_a_shadow_of_a_killed_call_is_removed(database: Database, tmp_path: Path) -> None:
@@ -182,10 +239,22 @@ def test_a_shadow_of_a_killed_call_is_removed(database: Database, tmp_path: Path
     _wait_for(lambda: _swept(database) == before)
 
 
+def test_one_that_was_killed_before_it_said_so_is_removed(database: Database) -> None:
+    """It is empty, has the name of a shadow, and nobody the lock; what only has such a name is left alone."""
+    before = _names(database)
+    names = [f"{database.name}_shadow_{digits}" for digits in ("0123abcd", "4567abcd")]
+    for name in names:
+        databases.create(database.url.set(database=name))
+    with _connected(database.url.set(database=names[1])) as connection:
+        connection.exec_driver_sql("CREATE TABLE theirs (x INT)")
+    assert _swept(database) == sorted([*before, names[1]])
+    databases.drop(database.url.set(database=names[1]), force=True)
+
+
 def test_a_given_one_of_a_killed_call_is_emptied(database: Database, given: sa.URL, tmp_path: Path) -> None:
     """It has the mark of a shadow, and nobody the lock."""
     put(tmp_path, v1_one="CREATE TABLE left_over (x INT)", v2_slow=_slow(database))
-    with _running(tmp_path, database.url, "--shadow-url", given.render_as_string(hide_password=False)):
+    with _running(tmp_path, database.url, "--shadow-url", _text(given)):
         _wait_for(lambda: "left_over" in str(_snapshot(given)))
     assert MARK in str(_snapshot(given))
     _wait_for(lambda: _is_free(database, given))
@@ -202,13 +271,17 @@ def test_any_name_is_short_enough(database: Database) -> None:
         databases.drop(url, force=True)
 
 
+def _text(url: sa.URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
 def _slow(database: Database) -> str:
     return "SELECT pg_sleep(60)" if database.kind == "postgresql" else "DO SLEEP(60)"
 
 
 @contextmanager
 def _running(folder: Path, url: sa.URL, *options: str) -> Iterator[Running]:
-    program = Program(folder, variables={"DATABASE_URL": url.render_as_string(hide_password=False)})
+    program = Program(folder, variables={"DATABASE_URL": _text(url)})
     running = program.start("validate", "--replay", *options)
     try:
         yield running
