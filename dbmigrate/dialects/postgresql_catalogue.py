@@ -59,6 +59,8 @@ _TYPE = rf"::((?:{_NAME}\.)?{_NAME}(?: [a-z]+)*(?:\([0-9,]+\))?(?: [a-z]+)*)"
 _CAST = re.compile(rf"{_TYPE}\[\]")
 #: What is certainly no array itself.
 _SCALAR = re.compile(rf"{_TYPE}\Z|\A(?:[0-9.]+|true|false)\Z")
+#: What there is in all that the server writes otherwise when it has read it.
+_UNSETTLED = re.compile(r"\]\)?::|\) (?:AND|OR) |\(VALUES ")
 _LITERAL = re.compile(rf"'(?:[^']|'')*'(?:{_TYPE})+|[0-9.]+")
 
 
@@ -133,13 +135,15 @@ class _Bracket:
 
 
 def settled(text: str) -> str:
-    """Return an expression as the server writes it once it has read its own words: it casts the elements of an array.
+    """Return an expression as the server writes it once it has read its own words.
 
-    Before that it writes `(ARRAY['a'::varchar])::text[]` where a list of `IN` has another type than what is compared;
-    a dump that is restored, and a script, make `ARRAY[('a'::varchar)::text]` of it. An array of columns and calls alone
-    stays: they could be arrays, and would be cast otherwise.
+    It casts the elements of an array: before that it writes `(ARRAY['a'::varchar])::text[]` where a list of `IN` has
+    another type than what is compared; a dump that is restored, and a script, make `ARRAY[('a'::varchar)::text]` of it.
+    An array of columns and calls alone stays: they could be arrays, and would be cast otherwise. And what BETWEEN is
+    made of becomes one with what follows: `((a AND b) AND c)` is read as `(a AND b AND c)`. In a view that is VALUES
+    alone, this gets a space in front.
     """
-    if "ARRAY[" not in text or ("])::" not in text and "]::" not in text):
+    if not _UNSETTLED.search(text):
         return text
     try:
         return _settled(text, list(tokens(text, POSTGRESQL)))
@@ -147,8 +151,28 @@ def settled(text: str) -> str:
         return text
 
 
+def _chained(found: list[Token]) -> Iterator[int]:
+    """Give the parentheses around the first of what AND connects, or OR, if the same word connects what is in them."""
+    stack, closed = [(-1, "")], (-1, -1, "")
+    for number, (kind, piece, _) in enumerate(found):
+        if kind == "operator" and piece in "([":
+            stack.append((number, ""))
+        elif kind == "operator" and piece in ")]" and len(stack) > 1:
+            start, word = stack.pop()
+            closed = (start, number, word)
+        elif kind == "word" and piece in ("AND", "OR"):
+            start, _ = stack[-1]
+            if closed == (start + 1, number - 2, piece):
+                yield from closed[:2]
+            stack[-1] = (start, piece)
+
+
 def _settled(text: str, found: list[Token]) -> str:
-    pieces = [piece for _, piece, _ in found]
+    chained = {*_chained(found)}
+    pieces = ["" if number in chained else piece for number, (_, piece, _) in enumerate(found)]
+    for number, one in enumerate(found[1:], 1):
+        if one[:2] == ("word", "VALUES") and found[number - 1][1] == "(":
+            pieces[number] = " VALUES"
     stack, skipped = [_Bracket(-1)], 0
     for number, (kind, piece, place) in enumerate(found):
         if place < skipped:

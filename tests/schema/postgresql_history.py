@@ -383,6 +383,35 @@ LISTS: Final = (
     "AS 'SELECT (ARRAY[''a''::varchar])::text[] IS NULL'",
     "CREATE TABLE parts (v varchar) PARTITION BY LIST ((v IN ('a', 'b')))",
 )
+#: BETWEEN with something behind it, which the server writes in two ways as well; and VALUES.
+RANGES: Final = (
+    "CREATE DOMAIN few AS integer DEFAULT CASE WHEN 3 BETWEEN 1 AND 5 AND 4 > 0 THEN 1 END "
+    "CHECK (VALUE BETWEEN 1 AND 5 AND VALUE <> 3)",
+    """CREATE TABLE ranges (
+    n integer CHECK (n BETWEEN 1 AND 5 AND n <> 3 AND (n > 0 AND n < 9) OR n NOT BETWEEN 2 AND 3 OR (n = 1 OR n = 2)),
+    m integer CONSTRAINT m CHECK (NOT (m BETWEEN SYMMETRIC 5 AND 1 OR m = 7) AND m NOT IN (1, 2) AND m > 0),
+    w varchar CHECK (w BETWEEN '(a AND b)' AND 'b) AND c' AND w IN ('a', 'b)')),
+    d boolean DEFAULT (1 BETWEEN 1 AND 5 AND 3 > 0),
+    g boolean GENERATED ALWAYS AS (n BETWEEN 1 AND 5 AND n > 0) STORED,
+    EXCLUDE USING btree (m WITH =) WHERE (n BETWEEN 1 AND 5 AND n <> 3)
+)""",
+    "CREATE INDEX ranges_some ON ranges (n) WHERE n BETWEEN 1 AND 5 AND m > 0",
+    "CREATE INDEX ranges_whether ON ranges ((n BETWEEN 1 AND 5 AND m > 0))",
+    "CREATE VIEW ranging AS SELECT a.n, CASE WHEN a.n BETWEEN 1 AND 2 AND a.m = 1 THEN 'x' END AS x, count(*) FILTER "
+    "(WHERE b.n BETWEEN 1 AND 2 AND b.m = 1) OVER (ORDER BY a.n ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS y "
+    "FROM ranges a JOIN ranges b ON b.n BETWEEN 1 AND 3 AND b.m = a.m WHERE a.n BETWEEN 1 AND 5 AND a.n <> 3",
+    "CREATE VIEW two (x, y) AS VALUES (1, 'VALUES (1'), (2, 'b')",
+    "CREATE POLICY ranged ON ranges USING (n BETWEEN 1 AND 5 AND n <> 3) WITH CHECK (n NOT BETWEEN 1 AND 5 OR n = 3)",
+    "CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "CREATE TRIGGER watched BEFORE INSERT ON ranges FOR EACH ROW WHEN (NEW.n BETWEEN 1 AND 5 AND NEW.n <> 3) "
+    "EXECUTE FUNCTION watch()",
+    "CREATE RULE ruled AS ON UPDATE TO ranges WHERE NEW.n BETWEEN 1 AND 5 AND NEW.n <> 3 DO INSTEAD NOTHING",
+    "CREATE STATISTICS ranges_stat ON (n BETWEEN 1 AND 5 AND n <> 3), m FROM ranges",
+    "CREATE FUNCTION in_range(a integer, b boolean DEFAULT 3 BETWEEN 1 AND 5 AND 2 > 0) RETURNS boolean LANGUAGE sql "
+    "BEGIN ATOMIC SELECT a BETWEEN 1 AND 5 AND a <> 3; END",
+    "CREATE TABLE slices (n integer) PARTITION BY LIST ((n BETWEEN 1 AND 5 AND n <> 3))",
+    "CREATE PUBLICATION ranged FOR TABLE ranges WHERE (n BETWEEN 1 AND 5 AND n <> 3)",
+)
 
 #: What only later servers know.
 LATER: Final[dict[int, tuple[str | Back, ...]]] = {

@@ -22,7 +22,7 @@ from dbmigrate.dialects.postgresql_clauses import quoted
 from dbmigrate.dialects.postgresql_queries import queries
 from dbmigrate.dialects.postgresql_script import script
 from dbmigrate.schema import Snapshot, diff, snapshot
-from tests.schema.postgresql_history import LISTS, ROLES, history
+from tests.schema.postgresql_history import LISTS, RANGES, ROLES, history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def test_every_kind_survives_json_and_a_script(full: Database) -> None:
 
 def test_what_is_in_a_list_can_be_said_in_two_ways(postgresql: Database) -> None:
     """The server casts all of it, and once it has read its own words each of it; a text that looks so stays."""
-    postgresql.execute(*LISTS)
+    postgresql.execute(*LISTS, *RANGES)
     found = taken(postgresql)
     text = script(found)
     again = made_by(postgresql, text)
@@ -121,6 +121,36 @@ def test_an_array_that_is_cast(text: str, expected: str) -> None:
     assert settled(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("((a AND b) AND c)", "(a AND b AND c)"),
+        ("f((((a OR b) OR c) OR ((d AND e) AND g)))", "f((a OR b OR c OR (d AND e AND g)))"),
+        (
+            "(((n >= 1) AND (n <= 5)) AND ((m >= 1) AND (m <= 5)))",
+            "((n >= 1) AND (n <= 5) AND ((m >= 1) AND (m <= 5)))",
+        ),
+        (
+            "((a AND b) AND ((v)::text = ANY ((ARRAY['a'::varchar, 'b) AND c'::varchar])::text[])))",
+            "(a AND b AND ((v)::text = ANY (ARRAY[('a'::varchar)::text, ('b) AND c'::varchar)::text])))",
+        ),
+        ("FROM (VALUES (1), (2)) x", "FROM ( VALUES (1), (2)) x"),
+        # What means something else, is read so, is in quotes, and is no SQL
+        *(
+            (text, text)
+            for text in (
+                *("((a OR b) AND c)", "(a AND (b AND c))", "(f(a AND b) AND c)", "((a AND b)::text AND c)"),
+                *("'((a AND b) AND c)'", '"((a AND b) AND c)"', "((NOT (a AND b)) AND c)", "((a AND b) AND '"),
+                *("(count(*) OVER (ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AND b)", "'(VALUES (1))'"),
+            )
+        ),
+    ],
+)
+def test_a_chain(text: str, expected: str) -> None:
+    """What stands first in it, and is one of the same kind, is a part of it."""
+    assert settled(text) == expected
+
+
 def test_a_dump_that_is_restored_makes_no_difference(postgresql: Database) -> None:
     """With the programs that come with the server."""
     [(version,)] = postgresql.query("SELECT current_setting('server_version_num')::int / 10000")
@@ -130,7 +160,7 @@ def test_a_dump_that_is_restored_makes_no_difference(postgresql: Database) -> No
     said = subprocess.run([dump, "--version"], capture_output=True, text=True, check=True).stdout
     if int(said.split()[2].partition(".")[0]) < version:
         pytest.skip("pg_dump is older than the server")
-    postgresql.execute(*LISTS)
+    postgresql.execute(*LISTS, *RANGES)
     other = postgresql.another()
     url = postgresql.url_for("psycopg")
     place = {"PGHOST": str(url.query["host"]), "PGPORT": str(url.query["port"]), "PGUSER": str(url.username)}
