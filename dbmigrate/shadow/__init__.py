@@ -256,7 +256,10 @@ def _create_models(migrator: Migrator, connection: Connection, metadata: MetaDat
 
 
 def _restricted(taken: Snapshot, dialect: Dialect) -> Snapshot:
-    return sorted_snapshot(taken.dialect, dialect.as_meant(item for item in taken if item.kind in _OF_MODELS))
+    """Leave out what models cannot have, with its parts."""
+    whole = {item.owner for item in taken if not item.table and item.kind in _OF_MODELS}
+    found = (item for item in taken if item.kind in _OF_MODELS and item.owner in whole)
+    return sorted_snapshot(taken.dialect, dialect.as_meant(found))
 
 
 def _ledger(migrator: Migrator) -> TableLedger:

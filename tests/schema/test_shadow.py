@@ -529,6 +529,25 @@ def test_models_that_use_functions_of_migrations(postgresql: Database) -> None:
     assert _said(compare_models(migrator, metadata)) == ["enum public.mood is gone\n    values (a)"]
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "CREATE MATERIALIZED VIEW x AS SELECT id, n FROM t; CREATE UNIQUE INDEX x_id ON x (id)",
+        "CREATE VIEW x AS SELECT id, n FROM t; ALTER VIEW x ALTER n SET DEFAULT 3; COMMENT ON COLUMN x.n IS 'who'",
+        "CREATE TYPE x AS (n varchar(3), m t)",
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; "
+        "CREATE FOREIGN TABLE x (n integer DEFAULT 1 CHECK (n > 0), m t) SERVER s",
+    ],
+    ids=["materialized view", "view", "composite type", "foreign table"],
+)
+def test_parts_of_what_no_model_has(postgresql: Database, script: str) -> None:
+    """They are dropped with the tables, or differ because of them, and are as little to be compared as their owners."""
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("n", sa.Integer))
+    script = f"CREATE TABLE t (id serial PRIMARY KEY, n integer); {script}"
+    assert _said(compare_models(_migrator(postgresql, [sql_migration("1", "t", script)]), metadata)) == []
+
+
 def test_models_of_sequences(mariadb: Database) -> None:
     """Numbers come from one that the models make, too."""
     metadata = sa.MetaData()
