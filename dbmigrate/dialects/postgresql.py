@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -114,9 +113,6 @@ _OF_MODELS = {
     "enum": "TYPE",
     "sequence": "SEQUENCE",
 }
-_NUMBER = re.compile(
-    r"'(-?\d+(?:\.\d+)?)'::(?:numeric|bigint|smallint|integer|double precision|real)(?:\(\d+(?:,\d+)?\))?"
-)
 #: Milliseconds: the longest lock_timeout there is, by which it is known again.
 _UNLIMITED = 2**31 - 1
 
@@ -155,13 +151,10 @@ class PostgreSQL(Dialect):
                 yield f"DROP {word} IF EXISTS {name} CASCADE"
 
     def as_meant(self, objects: Iterable[Object]) -> Iterable[Object]:
-        """Write numbers without quotes and casts, and the time of the transaction in one way."""
-        for item in objects:
-            default = str(item.get("default") or "")
-            number = _NUMBER.fullmatch(default)
-            meant = number[1] if number else "now()" if default == "CURRENT_TIMESTAMP" else default
-            properties = dict(item.properties) | ({"default": meant} if default else {})
-            yield replace(item, properties=tuple(properties.items()))
+        """Write in one way what can be said in several: numbers, texts, the time of the transaction, and no default."""
+        from dbmigrate.dialects.postgresql_meaning import meant  # noqa: PLC0415 - only where schemas are compared
+
+        return map(meant, objects)
 
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""

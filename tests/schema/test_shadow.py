@@ -529,6 +529,121 @@ def test_models_that_use_functions_of_migrations(postgresql: Database) -> None:
     assert _said(compare_models(migrator, metadata)) == ["enum public.mood is gone\n    values (a)"]
 
 
+#: The type of a column, its default in the migrations, and in the models; the same to whoever inserts a row.
+SAME: Final = (
+    ("varchar(3)", "NULL", None),
+    ("numeric(5,2)", "NULL", None),
+    ("text", "'it''s'::varchar", "'it''s'"),
+    ("text", "'x'::bpchar", "'x'"),
+    ("text", r"E'\\''x'::varchar", r"E'\\''x'"),
+    ("varchar(20)", "'x '::text", "'x '"),
+    ("char(3)", "'x'::text", "'x'"),
+    ("text[]", "'{a,b}'::varchar[]", "'{a,b}'"),
+    ("numeric(10,2)", "0.00", "0"),
+    ("numeric(10,2)", "'-1.50'", "-1.5"),
+    ("numeric(10,2)", "0.50::numeric(10,2)", "0.5"),
+    ("bigint", "'5'::smallint", "'5'"),
+    ("integer", "10.0", "10"),
+    ("real", "'0.10'::double precision", "'0.1'"),
+    ("double precision", "'-1'", "-1.0"),
+    ("text[]", "ARRAY[]::text[]", "'{}'"),
+    ("varchar(9)[]", "ARRAY[]::text[]", "'{}'"),
+    ("integer[]", "ARRAY[]::integer[]", "'{}'"),
+    ("timestamp", "timezone('utc', now())", "(CURRENT_TIMESTAMP AT TIME ZONE 'UTC')"),
+    ("timestamp", "(now() AT TIME ZONE 'utc')", "timezone('utc', transaction_timestamp())"),
+    ("text", "(now() AT TIME ZONE 'utc')::text", "timezone('utc', CURRENT_TIMESTAMP)::text"),
+    ("timestamptz", "transaction_timestamp()", "now()"),
+    ("timestamptz(3)", "CURRENT_TIMESTAMP", "now()"),
+    ("timestamp", "LOCALTIMESTAMP", "now()"),
+    ("timestamp(0)", "LOCALTIMESTAMP", "CURRENT_TIMESTAMP"),
+    ("date", "CURRENT_DATE", "now()"),
+)
+#: These are not.
+OTHER: Final = (
+    ("words", "NULL", None),
+    ("text", "''", None),
+    ("text", "'NULL::text'", None),
+    ("text", "'x '::bpchar", "'x '"),
+    ("text", "'xyz'::varchar(2)", "'xyz'"),
+    ("text", "'CURRENT_TIMESTAMP'", "'now()'"),
+    ("text", "('(''x''::character varying)::text')", "'''x''::text'"),
+    ("text", "' x'", "'x'"),
+    ("text[]", "'{}'", "'{x}'"),
+    ("text[]", "'{a}'::bpchar[]", "'{b}'"),
+    ("text", "ARRAY[]::text[]::text", "'[]'"),
+    ("numeric", "0.00", "0"),
+    ("text", "0.00", "0"),
+    ("numeric(10,2)", "0.05", "0.5"),
+    ("integer", "10", "1"),
+    ("double precision", "'0.1'::real", "0.1"),
+    ("text", "'1.50'::double precision", "1.50"),
+    ("numeric(10,2)", "0.55::numeric(10,1)", "0.55"),
+    ("timestamptz", "clock_timestamp()", "now()"),
+    ("timestamptz", "CURRENT_TIMESTAMP(0)", "now()"),
+    ("timestamptz", "LOCALTIMESTAMP", "now()"),
+    ("timestamptz", "CURRENT_DATE", "now()"),
+    ("timestamp", "LOCALTIMESTAMP(0)", "now()"),
+    ("timestamp", "(now() AT TIME ZONE 'utc')", "now()"),
+    ("timestamp", "timezone('utc', now())", "timezone('cet', now())"),
+    ("timestamptz", "app.now()", "now()"),
+    ("timestamp", "app.timezone('utc', now())", "timezone('utc', now())"),
+)
+
+
+class Written(sa.types.UserDefinedType[Any]):
+    """A type as SQL has it."""
+
+    def __init__(self, sql: str) -> None:
+        self.sql = sql
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Say it."""
+        return self.sql
+
+
+def test_defaults_that_mean_the_same(postgresql: Database) -> None:
+    """However they are spelled; and those that only look so do not."""
+    metadata, columns = sa.MetaData(), list[str]()
+    table = sa.Table("t", metadata)
+    for number, (kind, before, after) in enumerate((*SAME, *OTHER)):
+        columns.append(f"c{number:03} {kind} DEFAULT {before}")
+        default = None if after is None else sa.text(after.replace(":", "\\:"))
+        table.append_column(sa.Column(f"c{number:03}", Written(kind), server_default=default))
+    script = f"""CREATE SCHEMA app; CREATE DOMAIN words AS text DEFAULT 'x';
+        CREATE FUNCTION app.now() RETURNS timestamptz LANGUAGE sql AS 'SELECT now()';
+        CREATE FUNCTION app.timezone(text, timestamptz) RETURNS timestamp LANGUAGE sql AS 'SELECT LOCALTIMESTAMP';
+        CREATE TABLE t ({", ".join(columns)})"""
+    # The models say nothing of a domain, only of columns that have it.
+    domain = sa.text("CREATE DOMAIN words AS text DEFAULT 'x'")
+    sa.event.listen(table, "before_create", lambda _, connection, **__: connection.execute(domain))
+    found = compare_models(_migrator(postgresql, [sql_migration("1", "t", script)]), metadata)
+
+    assert [change.object.name for change in found] == [f"c{len(SAME) + n:03}" for n in range(len(OTHER))], _said(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "is_same"),
+    [
+        ("varchar(9)", "CHECK (s IN ('a', 'it''s'))", "s IN ('a', 'it''s')", True),
+        ("varchar(9)", "CHECK (s <> 'a' AND s NOT IN ('b'))", "s <> 'a' AND s NOT IN ('b')", True),
+        ("varchar(9)", "CHECK (s IN ('a', 'c'))", "s IN ('a', 'b')", False),
+        ("varchar(9)", "CHECK (s <> '(''a''::character varying)::text')", "s <> '''a''::text'", False),
+        ("varchar(9)", "CHECK (s = ANY ('{a}'::varchar[]))", "s = 'a'", False),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_checks_that_are_older_than_the_type(
+    postgresql: Database, kind: str, before: str, after: str, is_same: bool, turned: bool
+) -> None:
+    """The server keeps the casts that were needed for the old one."""
+    kinds = [kind, "text"][:: -1 if turned else 1]
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("s", Written(kinds[1])), sa.CheckConstraint(after))
+    script = f"CREATE TABLE t (s {kinds[0]} {before}); ALTER TABLE t ALTER s TYPE {kinds[1]}"
+    found = compare_models(_migrator(postgresql, [sql_migration("1", "t", script)]), metadata)
+    assert (_said(found) == []) == is_same, _said(found)
+
+
 @pytest.mark.parametrize(
     "script",
     [
