@@ -140,6 +140,10 @@ class Dialect:
         """Return objects in one spelling of types and defaults, where the catalogue has them as they were written."""
         return objects
 
+    def as_named(self, before: Iterable[Object], after: Iterable[Object]) -> Iterable[Object]:  # noqa: ARG002
+        """Return what was before by the names that it has after, as far as it is the same and nobody chose them."""
+        return before
+
     def make_room(self, objects: Iterable[Object]) -> Iterable[str]:
         """Return the statements that drop what SQLAlchemy's models can have, as far as it stands for itself."""
         return [f"DROP TABLE {self.quoted(item.name)}" for item in objects if item.kind == "table"]

@@ -156,6 +156,12 @@ class PostgreSQL(Dialect):
 
         return map(meant, objects)
 
+    def as_named(self, before: Iterable[Object], after: Iterable[Object]) -> Iterable[Object]:
+        """Know constraints and the sequences of columns by what they are."""
+        from dbmigrate.dialects.postgresql_meaning import as_named  # noqa: PLC0415 - only where schemas are compared
+
+        return as_named(before, after)
+
     def traits(self, statement: Statement) -> Traits:
         """Judge a statement by its first words."""
         head = statement.head

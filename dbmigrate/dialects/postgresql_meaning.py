@@ -7,9 +7,11 @@ A name without a schema is one of the server's own: the catalogue qualifies all 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dbmigrate.catalogue import Object
+from dbmigrate.dialects.postgresql_clauses import literal, quoted
 
 _STRING = r"'(?:[^']|'')*'"
 _NOW = r"(?:CURRENT_TIMESTAMP(?!\()|(?:now|transaction_timestamp)\(\))"
@@ -35,6 +37,16 @@ _TEXT_TYPE = re.compile(r"(?:text|bpchar|character(?: varying)?(?:\(\d+\))?)(?P<
 _TIMESTAMP = re.compile(r"timestamp(?:\(\d\))? without time zone")
 #: What the time of the transaction is called where a column keeps only a part of it.
 _TIMES = {"LOCALTIMESTAMP": _TIMESTAMP, "CURRENT_DATE": re.compile("date")}
+
+#: How the names end that the server chooses.
+_ENDS = {
+    "primary key": "pkey",
+    "unique": "key",
+    "foreign key": "fkey",
+    "check": "check",
+    "exclusion": "excl",
+    "sequence": "seq",
+}
 
 
 def meant(item: Object) -> Object:
@@ -82,3 +94,44 @@ def _number(found: re.Match[str], kind: str) -> str:
     if cast not in casts or (size and kind != f"{cast}{size}"):
         return found[0]
     return number.rstrip("0").rstrip(".") if "." in number and _PLAIN.fullmatch(kind) else number
+
+
+def as_named(before: Iterable[Object], after: Iterable[Object]) -> Iterator[Object]:
+    """Give what was before by the names that it has after, where nobody chose the one or the other.
+
+    The server numbers checks in the order in which they are made, and keeps a name when what it was made of is renamed.
+    """
+    old, new = ({item.key: item for item in objects} for objects in (before, after))
+    wanted: dict[object, list[str]] = {}
+    for key, item in new.items():
+        prefix = f"{item.table}_" if item.table else ""  # models cannot have a sequence that somebody named
+        if old.get(key) != item and _is_unnamed(item) and item.name.startswith(prefix):
+            wanted.setdefault(_likeness(item), []).append(item.name)
+    names = dict[Object, str]()
+    for key, item in old.items():
+        if new.get(key) != item and _is_unnamed(item) and (found := wanted.get(_likeness(item))):
+            names[item] = found.pop(0)
+    # Another thing may have that name, and keep it.
+    while taken := [one for one, name in names.items() if old.get(replace(one, name=name).key, one) not in names]:
+        for one in taken:
+            del names[one]
+    defaults = {_numbers(one): _numbers(replace(one, name=name)) for one, name in names.items() if not one.table}
+    for item in old.values():
+        default = defaults.get(str(item.get("default")))
+        properties = dict(item.properties) | ({"default": default} if default else {})
+        yield replace(item, name=names.get(item, item.name), properties=tuple(properties.items()))
+
+
+def _is_unnamed(item: Object) -> bool:
+    """Tell a constraint, or the sequence of a column, with a name that the server may have chosen."""
+    is_part = item.kind in _ENDS and bool(item.table or item.get("owned by"))
+    return is_part and re.search(rf"_{_ENDS[item.kind]}\d*\Z", item.name) is not None
+
+
+def _likeness(item: Object) -> object:
+    return item.kind, item.schema, item.table, item.properties
+
+
+def _numbers(sequence: Object) -> str:
+    """Return the default that takes numbers from a sequence."""
+    return f"nextval({literal(f'{quoted(sequence.schema)}.{quoted(sequence.name)}')}::regclass)"

@@ -223,7 +223,8 @@ def compare_models(
     are dropped there, and `metadata.create_all` makes those of the models. So types and defaults are compared as the
     database has them, however they are spelled, and models may use functions that migrations make, as far as these need
     no table. Only what models can have is compared: tables with their columns, keys, checks and indexes, and the types
-    they use; not views, triggers and routines. Names of constraints count. For the arguments see `drift`.
+    they use; not views, triggers and routines. Names of constraints count; those that
+    PostgreSQL chose do not, where all else is the same. For the arguments see `drift`.
 
     Raises what `replay` raises, and what SQLAlchemy raises if the models cannot be created: by events of theirs, for
     one, that create again what migrations made.
@@ -238,7 +239,8 @@ def compare_models(
             send(connection, statement)
         _create_models(migrator, connection, metadata)
         made_by_models = _taken(migrator, connection, exclude)
-    return diff(_restricted(made_by_migrations, dialect), _restricted(made_by_models, dialect))
+    before, after = (_restricted(taken, dialect) for taken in (made_by_migrations, made_by_models))
+    return diff(sorted_snapshot(before.dialect, dialect.as_named(before, after)), after)
 
 
 def _create_models(migrator: Migrator, connection: Connection, metadata: MetaData) -> None:

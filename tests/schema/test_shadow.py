@@ -645,6 +645,54 @@ def test_checks_that_are_older_than_the_type(
 
 
 @pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("CREATE TABLE t (id serial PRIMARY KEY, n int UNIQUE REFERENCES t, CHECK (n < 9), CHECK (n > 0))", []),
+        ("CREATE TABLE t (id serial PRIMARY KEY, n int CHECK (n > 0) CHECK (n < 9) UNIQUE REFERENCES t)", []),
+        (
+            "CREATE TABLE s (no serial PRIMARY KEY, m int CHECK (m > 0) CHECK (m < 9) UNIQUE REFERENCES s); "
+            "ALTER TABLE s RENAME TO t; ALTER TABLE t RENAME no TO id; ALTER TABLE t RENAME m TO n",
+            [],
+        ),
+        # Somebody chose a name, one thing more is there, and one is otherwise.
+        (
+            "CREATE TABLE t (id serial PRIMARY KEY, n int CONSTRAINT small CHECK (n < 9) CHECK (n > 0) UNIQUE, "
+            "CONSTRAINT itself FOREIGN KEY (n) REFERENCES t)",
+            ["foreign key itself", "foreign key t_n_fkey", "check small", "check t_n_check"],
+        ),
+        (
+            "CREATE TABLE t (id serial PRIMARY KEY, n int CHECK (n > 1) CHECK (n > 0) CHECK (n < 9) "
+            "UNIQUE REFERENCES t)",
+            ["check t_n_check", "check t_n_check2"],
+        ),
+        (
+            "CREATE TABLE s (id bigserial PRIMARY KEY, n int CHECK (n > 0) CHECK (n < 8) UNIQUE REFERENCES s); "
+            "ALTER TABLE s ALTER id TYPE integer; ALTER TABLE s RENAME TO t",
+            ["sequence s_id_seq", "sequence t_id_seq", "column id", "check s_n_check1", "check t_n_check"],
+        ),
+        (
+            "CREATE SEQUENCE numbers AS integer; CREATE TABLE t (id int DEFAULT nextval('numbers') PRIMARY KEY, "
+            "n int CHECK (n > 0) CHECK (n < 9) UNIQUE REFERENCES t); ALTER SEQUENCE numbers OWNED BY t.id",
+            ["sequence numbers", "sequence t_id_seq", "column id"],
+        ),
+    ],
+)
+def test_names_that_nobody_chose(postgresql: Database, script: str, expected: list[str]) -> None:
+    """They depend on the order of checks, and on what a table was called when it was made."""
+    metadata = sa.MetaData()
+    sa.Table(
+        "t",
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("n", sa.Integer, sa.ForeignKey("t.id"), unique=True),
+        sa.CheckConstraint("n < 9"),
+        sa.CheckConstraint("n > 0"),
+    )
+    found = compare_models(_migrator(postgresql, [sql_migration("1", "t", script)]), metadata)
+    assert [f"{change.object.kind} {change.object.name}" for change in found] == expected, _said(found)
+
+
+@pytest.mark.parametrize(
     "script",
     [
         "CREATE MATERIALIZED VIEW x AS SELECT id, n FROM t; CREATE UNIQUE INDEX x_id ON x (id)",
