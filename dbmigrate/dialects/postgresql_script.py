@@ -415,7 +415,9 @@ class _Script:
         yield from (alter + line for line in rights(item, str(item.get("on"))))
 
     def publication(self, item: Object) -> Iterator[str]:
-        what = [f"TABLE {', '.join(several(item, 'tables'))}"] if item.get("tables") else []
+        # Each child that is in it is listed, with what is said of it.
+        tables = ", ".join(f"ONLY {table}" for table in several(item, "tables"))
+        what = [f"TABLE {tables}"] if tables else []
         what += [f"TABLES IN SCHEMA {', '.join(several(item, 'schemas'))}"] if item.get("schemas") else []
         words = "ALL TABLES" if item.get("for all tables") else ", ".join(what)
         options = [f"publish = {literal(item.get('publish') or '')}"]

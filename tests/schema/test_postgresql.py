@@ -664,6 +664,30 @@ def test_without_the_schema_public(postgresql: Database) -> None:
     assert found == taken(other)
 
 
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "parent WHERE (n BETWEEN 1 AND 5 AND n <> 3)",
+        "parent (n, id) WHERE (n > 1), alone",
+        "ONLY parent, ONLY child WHERE (n > 1)",
+        "ONLY parent, parts",
+    ],
+)
+def test_a_publication_of_a_table_with_children(postgresql: Database, tables: str) -> None:
+    """Each that is in it is named for itself, and no other one."""
+    postgresql.execute(
+        "CREATE TABLE parent (id integer, n integer)",
+        "CREATE TABLE child () INHERITS (parent)",
+        "CREATE TABLE alone (id integer)",
+        "CREATE TABLE parts (n integer) PARTITION BY LIST (n)",
+        "CREATE TABLE part PARTITION OF parts DEFAULT",
+        f"CREATE PUBLICATION p FOR TABLE {tables}",
+    )
+    found = taken(postgresql)
+
+    assert diff(found, made_by(postgresql, script(found))) == ()
+
+
 def test_an_index_that_is_invalid_says_so(postgresql: Database) -> None:
     """As a build that failed leaves it."""
     postgresql.execute("CREATE TABLE t (id integer)", "INSERT INTO t VALUES (1), (1)")
