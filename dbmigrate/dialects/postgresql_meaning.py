@@ -28,7 +28,10 @@ _EXPRESSIONS = ("default", "generated", "definition", "partition by")
 #: Defaults as a whole, and the types of columns with which they mean the same.
 _NULL = re.compile(r"NULL::[a-z ]+(?:\([0-9,]+\))?(?:\[\])?")
 _OWN_TYPE = re.compile(r"[a-z ]+(?:\([0-9,]+\))?[a-z ]*(?:\[\])?")
-_NUMBER = re.compile(r"('?)(?P<number>-?\d+(?:\.\d+)?)\1(?:::(?P<type>[a-z ]+)(?P<size>\([0-9,]+\))?)?")
+_NUMBER = re.compile(
+    r"('?)(?P<number>-?\d+(?:\.\d+)?)\1"
+    r"(?:::(?P<type>numeric|bigint|integer|smallint|double precision|real)(?P<size>\([0-9,]+\))?)?"
+)
 #: These keep nothing of a number but its value.
 _PLAIN = re.compile(r"smallint|integer|bigint|real|double precision|numeric\(\d+,\d+\)")
 _EMPTY = re.compile(r"(?:ARRAY\[\]|'\{\}')::[\w .\"]+(?:\([0-9,]+\))?\[\]")

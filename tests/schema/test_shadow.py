@@ -535,6 +535,7 @@ SAME: Final = (
     ("numeric(5,2)", "NULL", None),
     ("text", "'it''s'::varchar", "'it''s'"),
     ("text", "'x'::bpchar", "'x'"),
+    ("text", "'1'::varchar", "'1'"),
     ("text", r"E'\\''x'::varchar", r"E'\\''x'"),
     ("varchar(20)", "'x '::text", "'x '"),
     ("char(3)", "'x'::text", "'x'"),
