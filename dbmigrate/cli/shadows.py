@@ -28,6 +28,7 @@ def drift(call: Call) -> Answer:
     lines = _lines(found) or ["the database is as its migrations make it"]
     if found:
         lines.append(f"{counted(len(found), 'difference')} between what the migrations make and what is there")
+        lines.append("undo it, write a migration that makes it, or leave out what others make: --exclude")
     result = {"format": 1, "type": "Drift", "changes": [change.to_dict() for change in found]}
     return Answer(lines, result, DIFFERS if found else 0)
 

@@ -60,6 +60,7 @@ def test_drift_is_named_and_code_3(shop: Program) -> None:
         "column users.age is new",
         "    type INT",
         "2 differences between what the migrations make and what is there",
+        "undo it, write a migration that makes it, or leave out what others make: --exclude",
     ]
     found = shop.json("drift", code=3)
     assert found["error"] is None
