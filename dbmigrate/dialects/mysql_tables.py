@@ -1,9 +1,9 @@
 """Tables of MariaDB and MySQL with their columns, keys, checks and partitions, as values.
 
 Laws of this file: a query for each kind of object. SHOW CREATE is asked only about tables that information_schema does
-not tell enough of: partitioned by system time, with a list that may have a DEFAULT, or with a check that may be a
-period. Names that the server invents are made of what they stand for, because they would count in which order things
-were made.
+not tell enough of: partitioned by system time, with a list that may have a DEFAULT, with a check that may be a period,
+or with one of a column that may have had another name. Names that the server invents are made of what they stand for,
+because they would count in which order things were made.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from operator import itemgetter
 
 from dbmigrate.catalogue import Object, Property, made
 from dbmigrate.dialects.mysql_effects import quoted
+from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.dialects.mysql_information import Information, Row, distinct, shown
+from dbmigrate.scanner import tokens
 
 _NAME = r"`((?:[^`]|``)+)`"
 _OPTION = re.compile(r"(`(?:[^`]|``)+`|\w+)=('(?:[^']|'')*'|\S+)")
@@ -26,6 +28,8 @@ _COMPARISON = re.compile(f"{_NAME} < {_NAME}")
 _PERIOD = re.compile(rf"^  PERIOD FOR {_NAME} \({_NAME}, {_NAME}\)", re.MULTILINE)
 _NO_OVERLAP = re.compile(rf"^  (?:UNIQUE|PRIMARY) KEY (?:{_NAME} )?\(.* WITHOUT OVERLAPS\)", re.MULTILINE)
 _SYSTEM_TIME = re.compile(r"PARTITION BY SYSTEM_TIME ?(.*?)(?: STARTS TIMESTAMP'.*?')?( AUTO)?$", re.MULTILINE)
+#: Each is four question marks in information_schema.
+_BEYOND = re.compile("[\U00010000-\U0010ffff]")
 #: What a DEFAULT is said to be in a list of columns.
 _REST = re.compile(r"\(?MAXVALUE(?:,MAXVALUE)*\)?")
 #: Both mean the same to every engine that has foreign keys.
@@ -56,27 +60,57 @@ def tables(about: Information, found: Sequence[Row]) -> Iterator[Object]:
             },
         )
     known = {row["TABLE_NAME"]: row for row in found}
-    inside = {
-        (check["TABLE_NAME"], check["CONSTRAINT_NAME"]): check for check in checks if check.get("LEVEL") == "Column"
+    of_columns = {
+        (check["TABLE_NAME"], check["CONSTRAINT_NAME"]): check["CHECK_CLAUSE"]
+        for check in checks
+        if check.get("LEVEL") == "Column" and check["TABLE_NAME"] not in creates
     }
-    yield from _columns(about, known, {key: check["CHECK_CLAUSE"] for key, check in inside.items()})
+    for name, text in creates.items():
+        of_columns |= {(name, column): about.expression(check) for column, check in _column_checks(text)}
+    yield from _columns(about, known, of_columns)
     yield from _keys(about, known, creates)
     yield from _foreign_keys(about)
     of_periods = {(name, _unquoted(match.groups())[0]) for name, match in periods.items()}
-    beside = [c for c in checks if (c["TABLE_NAME"], c["CONSTRAINT_NAME"]) not in inside.keys() | of_periods]
-    yield from _named_checks(beside)
+    beside = [check for check in checks if check.get("LEVEL") != "Column"]
+    yield from _named_checks(c for c in beside if (c["TABLE_NAME"], c["CONSTRAINT_NAME"]) not in of_periods)
 
 
 def _unclear(about: Information, checks: Iterable[Row], parts: dict[str, list[Row]]) -> Iterator[str]:
     """Give the tables of which only SHOW CREATE says enough."""
     if not about.is_mariadb:
         return
-    yield from (c["TABLE_NAME"] for c in checks if _COMPARISON.fullmatch(c["CHECK_CLAUSE"]))
+    for check in checks:
+        # A check of a column keeps the name that the column had when it was made.
+        is_of_another = check.get("LEVEL") == "Column" and _named(check["CHECK_CLAUSE"]) != {check["CONSTRAINT_NAME"]}
+        if is_of_another or _COMPARISON.fullmatch(check["CHECK_CLAUSE"]):
+            yield check["TABLE_NAME"]
     for name, rows in parts.items():
         # A DEFAULT is said to be a 0 here, and to be MAXVALUE where the list is of columns.
         has_zero = any((row["PARTITION_METHOD"], row["PARTITION_DESCRIPTION"]) == ("LIST", "0") for row in rows)
         if has_zero or rows[0]["PARTITION_METHOD"] == "SYSTEM_TIME":
             yield name
+
+
+def _named(expression: str) -> set[str]:
+    """Return the columns that an expression names."""
+    return {*_unquoted(piece[1:-1] for kind, piece, _ in tokens(expression, MYSQL) if kind == "name")}
+
+
+def _column_checks(create: str) -> Iterator[tuple[str, str]]:
+    """Give the columns that have a check behind them, each with it as information_schema would say it."""
+    depth, last, column, start = 0, "", "", 0
+    for kind, piece, place in tokens(create, MYSQL):
+        if kind in ("space", "comment", "code"):
+            continue
+        if depth == 1 and last in ("(", ","):
+            column = _unquoted([piece[1:-1]])[0] if kind == "name" else ""
+        depth += (piece == "(") - (piece == ")")
+        if depth == 2 and piece == "(" and last == "CHECK" and column:  # noqa: PLR2004
+            start = place + 1
+        elif depth == 1 and piece == ")" and start:
+            yield column, _BEYOND.sub("????", create[start:place])
+            start = 0
+        last = piece
 
 
 def _columns(about: Information, known: dict[str, Row], checks: dict[tuple[str, str], str]) -> Iterator[Object]:

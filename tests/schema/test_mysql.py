@@ -293,6 +293,45 @@ def _named(mariadb: Database, run: Callable[..., None], drift: Drift) -> str:
     return f"{said}\n{places}"
 
 
+# Where a thing belongs
+
+_CHECKED: Final = "CREATE TABLE t (a INT CHECK (a > 0), b INT)"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ((_CHECKED, "ALTER TABLE t RENAME COLUMN a TO x"), {"x": "`x` > 0"}),
+        ((_CHECKED, "ALTER TABLE t RENAME COLUMN a TO x", "ALTER TABLE t ADD a INT"), {"x": "`x` > 0"}),
+        ((_CHECKED, "ALTER TABLE t RENAME COLUMN a TO b, RENAME COLUMN b TO a"), {"b": "`b` > 0"}),
+        ((_CHECKED, "ALTER TABLE t ADD CONSTRAINT a CHECK (b > 0)"), {"a": "`a` > 0", "check a": "`b` > 0"}),
+        (("CREATE TABLE t (a INT, b INT, CONSTRAINT a CHECK (b > 0))",), {"check a": "`b` > 0"}),
+        (("CREATE TABLE t (a INT CHECK (b > 0), b INT CHECK (TRUE))",), {"a": "`b` > 0", "b": "1"}),
+        (("CREATE TABLE t (old JSON)", "ALTER TABLE t RENAME COLUMN old TO new"), {"new": "json_valid(`new`)"}),
+        (
+            (
+                """CREATE TABLE t (a VARCHAR(50) COMMENT ', `b` CHECK (0)' CHECK (a <> '), `b` CHECK (1😀'),
+                `x``y` INT CHECK (`x``y` > (1)), z TEXT COMPRESSED CHECK (LENGTH(z) > 2), b DECIMAL(9, 3))""",
+                "ALTER TABLE t RENAME COLUMN a TO c, RENAME COLUMN `x``y` TO `y``z`",
+            ),
+            {"c": "`c` <> '), `b` CHECK (1????'", "y`z": "`y``z` > 1", "z": "octet_length(`z`) > 2"},
+        ),
+    ],
+)
+def test_a_check_stays_where_it_is(mariadb: Database, sql: tuple[str, ...], expected: dict[str, str]) -> None:
+    """Of a column that got another name, or has the one of a check: when it is gone, that is told."""
+    mariadb.execute(*sql)
+    found = taken(mariadb)
+    of_columns = {item.name: item.get("check") for item in found if item.kind == "column" and item.get("check")}
+    of_tables = {f"check {item.name}": item.get("definition") for item in found if item.kind == "check"}
+
+    assert of_columns | of_tables == expected
+    assert diff(found, migrated(mariadb.another(), script(found))) == ()
+    if "x" in of_columns:
+        mariadb.execute("ALTER TABLE t MODIFY x INT")
+        assert "check: `x` > 0 -> none" in str(diff(found, taken(mariadb))[0])
+
+
 # What is left out, and what it costs
 
 

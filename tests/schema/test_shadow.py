@@ -497,6 +497,14 @@ def test_a_check_of_a_column_is_one_of_its_table(mariadb: Database) -> None:
     assert _said(compare_models(_migrator(mariadb, [sql_migration("1", "t", script)]), metadata)) == []
 
 
+def test_models_of_a_column_with_another_name(mariadb: Database) -> None:
+    """That it is JSON is said by a check, which belongs to it whatever it is called."""
+    metadata = sa.MetaData()
+    sa.Table("t", metadata, sa.Column("doc", sa.JSON))
+    script = "CREATE TABLE t (payload JSON); ALTER TABLE t RENAME COLUMN payload TO doc"
+    assert _said(compare_models(_migrator(mariadb, [sql_migration("1", "t", script)]), metadata)) == []
+
+
 def test_models_of_an_extension(postgresql: Database) -> None:
     """What a migration creates for them is there for the models, too."""
     if not postgresql.query("SELECT 1 FROM pg_available_extensions WHERE name = 'citext'"):
