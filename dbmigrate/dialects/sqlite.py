@@ -9,11 +9,9 @@ before DML, and DDL would commit by itself.
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import stat
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
-from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -62,22 +60,6 @@ _RESTORED = (
 )
 
 
-#: Types that SQLAlchemy has two names for, each with another one of the same affinity.
-_SAME = {
-    "DECIMAL": "NUMERIC",
-    "REAL": "FLOAT",
-    "DOUBLE": "FLOAT",
-    "DOUBLE PRECISION": "FLOAT",
-    "NVARCHAR": "VARCHAR",
-    "NCHAR": "CHAR",
-    "TIMESTAMP": "DATETIME",
-    "INT": "INTEGER",
-    "BOOL": "BOOLEAN",
-}
-#: Defaults that have several names.
-_WORDS = {"TRUE": "1", "FALSE": "0", **{name: name for name in ("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME")}}
-
-
 class SQLite(Dialect):
     """SQLite. Without a server there is nobody to ask who holds the lock."""
 
@@ -99,24 +81,10 @@ class SQLite(Dialect):
         return objects(connection)
 
     def as_meant(self, objects: Iterable[Object]) -> Iterable[Object]:
-        """Write types, defaults, checks and references in one way of those that mean the same."""
-        found = list(objects)
-        keys = {item.table: item.get("columns") for item in found if item.kind == "primary key"}
-        for item in found:
-            said = dict(item.properties)
-            if item.kind == "column":
-                said |= {"type": _meant(str(said.get("type", "")))}
-                default = str(said.pop("default", "NULL"))
-                if default.upper() != "NULL":
-                    number = default.strip("'") if not _is_text(str(said["type"])) else default
-                    said["default"] = _WORDS.get(default.upper(), number if _is_number(number) else default)
-            elif item.kind == "check":
-                said["expression"] = str(said["expression"]).lower()
-                yield replace(item, name=item.name.lower(), properties=tuple(said.items()))
-                continue
-            elif item.kind == "foreign key" and keys.get(str(said["references"])) == said.get("referenced columns"):
-                del said["referenced columns"]
-            yield replace(item, properties=tuple(said.items()))
+        """Write it in one way of those that mean the same."""
+        from dbmigrate.dialects.sqlite_meant import meant  # noqa: PLC0415 - only where schemas are compared
+
+        return meant(objects)
 
     def for_shadow(self, text: str, live: str, others: Collection[str]) -> str:  # noqa: ARG002
         """Refuse what reaches another file."""
@@ -417,19 +385,6 @@ def _raw(connection: Connection) -> Any:  # noqa: ANN401 - sqlite3.Connection or
 
 def _is_busy(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (_BUSY, _LOCKED)
-
-
-def _meant(declared: str) -> str:
-    name, bracket, size = declared.partition("(")
-    return f"{_SAME.get(name, name)}{bracket}{size}"
-
-
-def _is_text(declared: str) -> bool:
-    return any(word in declared for word in ("CHAR", "CLOB", "TEXT", "BLOB")) or not declared
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"-?\d+(?:\.\d+)?", text) is not None
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def _objects(kind: str, name: str, table: str, text: str) -> tuple[Object, ...]:
         return tuple(_Table(name, words).objects())
     if kind == "index":
         return (_index(name, table, words, unique=unique),)
-    definition = {"definition": _text(words, _LINES.get(kind, ()))}
+    definition = {"definition": spaced(words, _LINES.get(kind, ()))}
     return (made(kind, name, definition, table=table if kind == "trigger" else ""),)
 
 
@@ -146,7 +146,7 @@ class _Table:
             else:
                 words.place += 1
         declared = Words(SQLITE, words.found[begin : words.place])
-        properties: dict[str, Property | None] = {"type": _text(declared).upper()}
+        properties: dict[str, Property | None] = {"type": spaced(declared).upper()}
         # In this order, whatever that of the text is.
         properties |= dict.fromkeys(("collation", "not null", "not null on conflict", "default"))
         while words:
@@ -161,7 +161,7 @@ class _Table:
             elif words.skip("DEFAULT"):
                 properties["default"] = _default(words)
             elif words.skip("GENERATED", "ALWAYS", "AS") or words.skip("AS"):
-                properties |= {"generated": _text(words.inside()), "stored": words.skip("STORED")}
+                properties |= {"generated": spaced(words.inside()), "stored": words.skip("STORED")}
                 words.skip("VIRTUAL")
             elif words:
                 self._constraint(words, (name,), constraint)
@@ -177,7 +177,7 @@ class _Table:
         elif words.skip("UNIQUE"):
             kind, properties = "unique", self._key(words, columns)
         elif words.skip("CHECK"):
-            kind, properties = "check", {"expression": _text(words.inside()), "on conflict": _conflict(words)}
+            kind, properties = "check", {"expression": spaced(words.inside()), "on conflict": _conflict(words)}
         elif words.skip("FOREIGN", "KEY") or words.peek() == "REFERENCES":
             kind, properties = "foreign key", _reference(words, columns)
         else:  # a comma or a word that means nothing, as SQLite has it
@@ -204,16 +204,16 @@ def _index(name: str, table: str, words: Words, *, unique: bool) -> Object:
     words.skip("ON")
     words.name()
     columns = tuple(map(_key_column, words.inside().items()))
-    where = _text(words) if words.skip("WHERE") else None
+    where = spaced(words) if words.skip("WHERE") else None
     return made("index", name, {"unique": unique, "columns": columns, "where": where}, table=table)
 
 
 def _key_column(words: Words) -> str:
     """Return a column of a key or an index as it must be written; or an expression."""
     if words.peek(1) not in ("", "COLLATE", "ASC", "DESC") or (name := words.name()) is None:
-        text = _text(words)
+        text = spaced(words)
     else:
-        text = f"{written(name)} {_text(words)}".strip()
+        text = f"{written(name)} {spaced(words)}".strip()
     return text.removesuffix(" ASC").removesuffix(" asc")
 
 
@@ -228,7 +228,7 @@ def _conflict(words: Words) -> str | None:
 def _default(words: Words) -> str:
     """Take a default; (1) is the same as 1."""
     if words.peek() == "(":
-        return _text(words.inside())
+        return spaced(words.inside())
     size = 2 if words.peek() in ("+", "-") else 1
     words.place += size
     return "".join(text for _, text in words.found[words.place - size : words.place])
@@ -276,7 +276,7 @@ def read(sql: str) -> Words:
     return _Words(SQLITE, found)
 
 
-def _text(words: Words, lines: Collection[str] = ()) -> str:
+def spaced(words: Words, lines: Collection[str] = ()) -> str:
     """Return all that is left, written in one way: names in double quotes, if any, and single spaces.
 
     Before some words, and behind the statements of a trigger, there are new lines.

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables, a line each
 """What an SQLite database has in it is read as it is, whoever wrote it, and however."""
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from dbmigrate import MemorySource, Migrator, sql_migration
+from dbmigrate.catalogue import sorted_snapshot
+from dbmigrate.dialects.sqlite import DIALECT
 from dbmigrate.schema import Snapshot, diff, script, snapshot
 from tests.schema.sqlite_history import DRIFTS, STATEMENTS
 
@@ -178,6 +181,75 @@ def test_it_says_what_the_pragma_says(table: str, columns: list[tuple[str, str, 
 def test_what_looks_alike_is_not_the_same(one: str, other: str) -> None:
     """What it says makes a difference to whoever uses it."""
     assert diff(_of(one), _of(other)) != ()
+
+
+# What models are compared by
+
+
+def _meant(text: str) -> Snapshot:
+    return sorted_snapshot("sqlite", DIALECT.as_meant(_of(text)))
+
+
+_P = "CREATE TABLE p (id INTEGER PRIMARY KEY); "
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("CREATE TABLE T (ID INTEGER PRIMARY KEY, Name TEXT)", "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)"),
+        ("CREATE TABLE a (x INT); CREATE INDEX I ON A (X)", "CREATE TABLE a (x INT); CREATE INDEX i ON a (x)"),
+        ("CREATE TABLE a (Xy INT, UNIQUE (xY))", "CREATE TABLE a (Xy INT UNIQUE)"),
+        ("CREATE TABLE a (x INT CHECK ((X > 0)))", "CREATE TABLE a (x INT, CHECK (x > 0))"),
+        ("CREATE TABLE a (x INT CHECK (x <> 5 OR x == 7))", 'CREATE TABLE a (x INT, CHECK ("x" != 5 or x = 7))'),
+        ("CREATE TABLE a (x INT CHECK (x > 1.50))", "CREATE TABLE a (x INT CHECK (x > 1.5))"),
+        ("CREATE TABLE a (x, y AS (LOWER(X)))", "CREATE TABLE a (x, y AS (lower(x)))"),
+        ("CREATE TABLE a (x DEFAULT (LOWER('A')))", "CREATE TABLE a (x DEFAULT (lower('A')))"),
+        ("CREATE TABLE a (x REAL DEFAULT +1)", "CREATE TABLE a (x FLOAT DEFAULT '1')"),
+        ("CREATE TABLE a (x NUMERIC DEFAULT 0.0, y INT DEFAULT 1.50)", "CREATE TABLE a (x DECIMAL DEFAULT 0, y INT DEFAULT 1.5)"),
+        ("CREATE TABLE a (x INT DEFAULT NULL, y BOOL DEFAULT true)", "CREATE TABLE a (x INTEGER, y BOOLEAN DEFAULT 1)"),
+        ('CREATE TABLE a (x TEXT DEFAULT "it\'s", y TEXT DEFAULT Abc)', "CREATE TABLE a (x TEXT DEFAULT 'it''s', y TEXT DEFAULT 'Abc')"),
+        (
+            'CREATE TABLE a (x, "Order"); CREATE INDEX i ON a (LOWER(X), x collate nocase desc, (x) asc) WHERE "order" is null',
+            'CREATE TABLE a (x, "order"); CREATE INDEX i ON a (lower(x), "x" COLLATE NOCASE DESC, x) WHERE ("order" IS NULL)',
+        ),
+        ("CREATE TABLE a (x INT, y INT, PRIMARY KEY (x, y))", "CREATE TABLE a (x INTEGER, y INTEGER, PRIMARY KEY (x, y))"),
+        ("CREATE TABLE a (x INT PRIMARY KEY) WITHOUT ROWID", "CREATE TABLE a (x INTEGER PRIMARY KEY) WITHOUT ROWID"),
+        ("CREATE TABLE P (ID INTEGER PRIMARY KEY); CREATE TABLE a (x REFERENCES p)", f"{_P}CREATE TABLE a (x REFERENCES P (Id))"),
+        ("CREATE TABLE a (x REFERENCES None_Such)", "CREATE TABLE a (x REFERENCES none_such)"),
+    ],
+)  # fmt: skip
+def test_what_means_the_same_is_no_difference_to_models(one: str, other: str) -> None:
+    """As far as it is clear."""
+    assert [str(change) for change in diff(_meant(one), _meant(other))] == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("CREATE TABLE a (x CHECK (x IN ('on')))", "CREATE TABLE a (x CHECK (x IN ('ON')))"),
+        ("CREATE TABLE a (x CONSTRAINT c CHECK (x = 'A'))", "CREATE TABLE a (x CONSTRAINT c CHECK (x = 'a'))"),
+        ('CREATE TABLE a (x CHECK (x = "A"))', 'CREATE TABLE a (x CHECK (x = "a"))'),
+        ("CREATE TABLE a (x); CREATE INDEX i ON a (x) WHERE x = 'A'", "CREATE TABLE a (x); CREATE INDEX i ON a (x) WHERE x = 'a'"),
+        ("CREATE TABLE a (x, y AS (x || 'A'))", "CREATE TABLE a (x, y AS (x || 'a'))"),
+        ("CREATE TABLE a (x INT PRIMARY KEY)", "CREATE TABLE a (x INTEGER PRIMARY KEY)"),
+        ("CREATE TABLE a (x CHECK (x / 2.0 > 1))", "CREATE TABLE a (x CHECK (x / 2 > 1))"),
+        ("CREATE TABLE a (x CHECK ((x > 1) OR (x < 0)))", "CREATE TABLE a (x CHECK (x > 1 AND x < 0))"),
+        ("CREATE TABLE a (x TEXT DEFAULT 0.0)", "CREATE TABLE a (x TEXT DEFAULT 0)"),
+        ("CREATE TABLE a (x TEXT DEFAULT 'Abc')", "CREATE TABLE a (x TEXT DEFAULT 'abc')"),
+        ("CREATE TABLE a (x TEXT DEFAULT 'null')", "CREATE TABLE a (x TEXT)"),
+        ("CREATE TABLE a (x TEXT DEFAULT 'CURRENT_TIME')", "CREATE TABLE a (x TEXT DEFAULT CURRENT_TIME)"),
+        ("CREATE TABLE a (ä)", "CREATE TABLE a (Ä)"),
+        (f"{_P}CREATE TABLE a (x REFERENCES p (y))", f"{_P}CREATE TABLE a (x REFERENCES p)"),
+        *(
+            ("CREATE TABLE a (x, CONSTRAINT C CHECK (x > 0), CONSTRAINT c CHECK (x < 9))", f"CREATE TABLE a (x, CONSTRAINT c CHECK ({one}))")
+            for one in ("x > 0", "x < 9")
+        ),
+    ],
+)  # fmt: skip
+def test_what_means_something_else_is_a_difference_to_models(one: str, other: str) -> None:
+    """Strings above all, and whether a key is the number of the row."""
+    assert diff(_meant(one), _meant(other)) != ()
+    assert diff(_meant(other), _meant(one)) != ()
 
 
 def test_what_is_no_text_is_read() -> None:
