@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, text
@@ -21,7 +22,7 @@ from dbmigrate.dialects.client import MariaDB
 from dbmigrate.dialects.mysql_effects import KINDS, effect, parts
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.errors import ConfigurationError
-from dbmigrate.scanner import blanked, statements, tokens
+from dbmigrate.scanner import ScriptError, blanked, statements, tokens
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
@@ -95,7 +96,6 @@ _METADATA_LOCKS = _WHO.format(
 )
 #: What stands before the name of a table that is only read.
 _READ = ("FROM", "JOIN", "REFERENCES", "LIKE")
-_ALTER_DATABASE = re.compile(r"\bALTER\s+(?:DATABASE|SCHEMA)\b", re.IGNORECASE)
 
 
 class MySQL(Dialect):
@@ -120,7 +120,7 @@ class MySQL(Dialect):
 
     def imitate(self, live: Connection, new: Connection, scripts: Sequence[str]) -> Sequence[str]:
         """Give it the default character set and collation, which tables have that say nothing of it."""
-        if any(_ALTER_DATABASE.search(text) for text in scripts):
+        if any(_alters_database(text) for text in scripts):
             return ()  # it had others before
         charset, collation = rows(live, "SELECT @@character_set_database, @@collation_database")[0]
         name = self.quoted(new.engine.url.database or "")
@@ -514,6 +514,15 @@ def _written(text: str, others: Collection[str]) -> str:
             if piece.strip("`").casefold() in others:
                 return f"{piece}.{pieces[place + 2]}"
     return ""
+
+
+def _alters_database(script: str) -> bool:
+    """Tell whether a script has such a statement."""
+    try:
+        words = [piece.upper() for kind, piece, _ in tokens(script, MYSQL) if kind not in ("space", "comment", "code")]
+    except ScriptError:
+        return False  # it does not run
+    return any(a == "ALTER" and b in ("DATABASE", "SCHEMA") for a, b in pairwise(words))
 
 
 def _is_of_the_server(words: Sequence[str]) -> bool:

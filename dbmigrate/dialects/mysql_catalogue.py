@@ -24,6 +24,8 @@ from dbmigrate.dialects.mysql_tables import tables
 _AGGREGATE = re.compile(r"\bfetch\s+group\s+next\s+row\b", re.IGNORECASE)
 #: The clock of the server said when an event starts, because nobody else did.
 _AT_ONCE = "CONVERT_TZ(STARTS, TIME_ZONE, '+00:00') IN (CREATED, LAST_ALTERED)"
+#: It has happened, or will not happen again.
+_IS_OVER = "CONVERT_TZ(COALESCE(EXECUTE_AT, ENDS), TIME_ZONE, '+00:00') <= UTC_TIMESTAMP()"
 _MODES = ("IN", "OUT", "INOUT")
 
 
@@ -183,21 +185,21 @@ def _events(about: Information) -> Iterator[Object]:
     rows = about.ask(
         *("events", "EVENT_NAME", "DEFINER", "TIME_ZONE", "EVENT_DEFINITION", "EXECUTE_AT", "INTERVAL_VALUE"),
         *("INTERVAL_FIELD", "SQL_MODE", "STARTS", "ENDS", "STATUS", "ON_COMPLETION", "LAST_EXECUTED", "EVENT_COMMENT"),
-        _AT_ONCE,
+        *(_AT_ONCE, _IS_OVER),
         schema="EVENT_SCHEMA",
     )
     for row in rows:
         name, at_once = row["EVENT_NAME"], row[_AT_ONCE]
         every = f"{row['INTERVAL_VALUE']} {row['INTERVAL_FIELD']}" if row["INTERVAL_FIELD"] else None
-        # An event that happens once is disabled by the server when it has happened.
-        over = row["EXECUTE_AT"] and row["LAST_EXECUTED"]
+        # Then the server disables it.
+        is_over = row[_IS_OVER] == "1" or (row["EXECUTE_AT"] and row["LAST_EXECUTED"])
         properties: dict[str, Property | None] = {
             "at": row["EXECUTE_AT"],
             "every": every,
             "starts": row["STARTS"] if at_once != "1" else None,
             "ends": row["ENDS"],
             "preserved": row["ON_COMPLETION"] == "PRESERVE",
-            "disabled": row["STATUS"] == "DISABLED" and not over,
+            "disabled": row["STATUS"] == "DISABLED" and not is_over,
             "disabled on replicas": row["STATUS"] not in ("ENABLED", "DISABLED"),
             "time zone": row["TIME_ZONE"],
             **_program(about, row),

@@ -880,6 +880,25 @@ def test_the_database_is_not_kept_in_a_transaction(postgresql: Database) -> None
         postgresql.execute(f'ALTER DATABASE "{postgresql.name}" RESET idle_in_transaction_session_timeout')
 
 
+def test_words_of_a_comment_are_no_statement(mariadb: Database) -> None:
+    """The shadow has the character set of the database, unless a script gives it another."""
+    mariadb.execute(f"ALTER DATABASE {mariadb.name} CHARACTER SET latin1")
+    script = "-- ALTER DATABASE is what the DBA did\nCREATE TABLE t (a VARCHAR(20) DEFAULT 'alter schema')"
+    migrator = _migrator(mariadb, [sql_migration("1", "t", script)])
+    migrator.upgrade()
+    assert _said(drift(migrator)) == []
+
+
+def test_an_event_that_is_over_is_no_drift(mariadb: Database) -> None:
+    """The server disables it then."""
+    soon = "CURRENT_TIMESTAMP + INTERVAL 1 SECOND ON COMPLETION PRESERVE DO SELECT 1"
+    script = f"CREATE EVENT e ON SCHEDULE AT {soon}; CREATE EVENT f ON SCHEDULE EVERY 1 DAY ENDS {soon}"
+    migrator = _migrator(mariadb, [sql_migration("1", "e", script)])
+    migrator.upgrade()
+    mariadb.execute("DO SLEEP(1.1)", "ALTER EVENT e DISABLE", "ALTER EVENT f DISABLE")
+    assert _said(drift(migrator)) == []
+
+
 def test_when_an_event_was_made_is_no_drift(mariadb: Database) -> None:
     """It may begin an hour later than that."""
     script = "CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS CURRENT_TIMESTAMP + INTERVAL 1 HOUR DO SELECT 1"
