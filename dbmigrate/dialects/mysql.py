@@ -96,6 +96,7 @@ _METADATA_LOCKS = _WHO.format(
 )
 #: What stands before the name of a table that is only read.
 _READ = ("FROM", "JOIN", "REFERENCES", "LIKE")
+_PROGRAMS = {"function", "aggregate", "procedure", "package", "trigger", "event"}
 
 
 class MySQL(Dialect):
@@ -184,10 +185,14 @@ class MySQL(Dialect):
         yield "SET SESSION foreign_key_checks = 1"
 
     def lasting(self, item: Object) -> Object:
-        """Leave out when an event begins and ends, which may be relative to when it was made."""
-        if item.kind != "event":
+        """Leave out when an event begins and ends, which may be relative to when it was made.
+
+        Programs are written with few spaces: the name of the database leaves some where it stood (see for_shadow).
+        """
+        if item.kind not in _PROGRAMS:
             return item
         said = {name: value for name, value in item.properties if name not in ("at", "starts", "ends")}
+        said |= {name: _with_few_spaces(str(said[name])) for name in ("definition", "body") if name in said}
         return replace(item, properties=tuple(said.items()))
 
     def traits(self, statement: Statement) -> Traits:
@@ -471,6 +476,26 @@ class MySQL(Dialect):
             return None
         lines = statement.text.split("\n")[: int(found[1]) - 1]
         return sum(len(line) + 1 for line in lines)
+
+
+def _with_few_spaces(program: str) -> str:
+    """Return a program with the same space in front of its words, wherever there was none or more; its lines stay."""
+    try:
+        found = list(tokens(program, MYSQL))
+    except ScriptError:
+        return program
+    kept, last = list[str](), ("operator", "(")
+    for kind, piece, _ in found:
+        if kind == "space":
+            kept.append("\n" if "\n" in piece else " ")
+            continue
+        if kind in ("word", "name") and last[0] == "operator" and kept[-1:] != ["\n"]:
+            if kept[-1:] == [" "]:
+                kept.pop()
+            kept.append("" if last[1] in "(.@" else " ")
+        kept.append(piece)
+        last = kind, piece
+    return "".join(kept)
 
 
 def _looks_back(statement: Statement) -> bool:

@@ -17,7 +17,7 @@ from dbmigrate.dialects.base import send
 from dbmigrate.dialects.mysql_effects import KINDS, quoted
 from dbmigrate.dialects.mysql_grammar import MYSQL
 from dbmigrate.errors import ConfigurationError
-from dbmigrate.scanner import Token, tokens
+from dbmigrate.scanner import ScriptError, Token, tokens
 
 _MANY = 18446744073709551615
 #: What a session may have set and an answer could depend on.
@@ -30,6 +30,8 @@ _PLAIN = re.compile(r"[^\W\d][\w$]*")
 #: Question marks in a regular expression.
 _MARKS = re.compile(r"(?:\\\?)+")
 _ESCAPED = re.compile(r"\\(['\\])")
+#: What a trigger calls the rows.
+_ROWS = {"new", "old"}
 #: Behind these stands a table, or a sequence in parentheses.
 _BEFORE_TABLES, _BEFORE_SEQUENCES = {"JOIN", "STRAIGHT_JOIN"}, {"NEXTVAL", "LASTVAL", "SETVAL"}
 
@@ -69,6 +71,39 @@ class Information:
         return _text(row[KINDS.get(kind, 2)])
 
     def body(self, kind: str, name: str, text: str) -> str:
+        """Return the text of a view or program without the name of the database."""
+        whole = self._whole(kind, name, text)
+        return whole if kind == "VIEW" or not text else self._of_program(whole)
+
+    def _of_program(self, text: str) -> str:
+        """Take the name of the database out of what somebody wrote."""
+        if self.database.casefold() not in text.casefold() or self.database.casefold() in _ROWS:
+            return text
+        try:
+            found = list(tokens(text, MYSQL))
+        except ScriptError:  # as in a mode in which quotes mean something else
+            return text
+        kept = [piece for _, piece, _ in found]
+        told = [number for number, (kind, _, _) in enumerate(found) if kind not in ("space", "comment")]
+        words = ["", *(kept[number] for number in told), "", "", ""]
+        named = [
+            place
+            for place, number in enumerate(told)
+            if found[number][0] in ("word", "name")
+            and kept[number].strip("`").casefold() == self.database.casefold()
+            and words[place] != "@"
+        ]
+        # If something else is called so, what is behind it may be a column.
+        is_clear = all(words[place] != "." and words[place + 2] == "." for place in named)
+        at_table = list(_at_tables(found))
+        for place in named:
+            is_told = is_clear or at_table[told[place]] or words[place + 4] in (".", "(")
+            if words[place + 2] == "." and words[place] != "." and is_told:
+                begin, end = told[place], told[place + 2]
+                kept[begin:end] = [""] * (end - begin)
+        return "".join(kept)
+
+    def _whole(self, kind: str, name: str, text: str) -> str:
         """Return the text of a view or program, with what question marks stand for in it."""
         if not self.is_mariadb or "?" not in text:
             return text

@@ -352,6 +352,25 @@ def test_names_of_the_database_in_text_are_text(mariadb: Database) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("DELETE FROM NAME.t WHERE NAME . t.a = NAME.f()", "DELETE FROM t WHERE t.a = f()"),
+        ("SELECT '`NAME`.x' FROM `NAME`.`t` AS x", "SELECT '`NAME`.x' FROM `t` AS x"),
+        ("SELECT @NAME.x, NAME.f()", "SELECT @NAME.x, f()"),
+        ("SELECT NAME.a, NAME.f() FROM NAME.t AS NAME", "SELECT NAME.a, f() FROM t AS NAME"),
+        ("SELECT NAME.t.a FROM NAME.t, (SELECT 1) AS NAME", "SELECT t.a FROM t, (SELECT 1) AS NAME"),
+        ("SELECT NAME.a, NAME.NAME.a FROM NAME.NAME", "SELECT NAME.a, NAME.a FROM NAME"),
+    ],
+)
+def test_a_program_does_not_name_the_database(mariadb: Database, body: str, expected: str) -> None:
+    """Where it surely means the database; so a script of it can be run in another one."""
+    mariadb.execute(f"CREATE PROCEDURE p() {body.replace('NAME', mariadb.name)}")
+    (found,) = taken(mariadb)
+
+    assert str(found.get("definition")).replace(mariadb.name, "NAME") == expected
+
+
 def test_a_view_of_what_is_gone_is_still_there(mariadb: Database) -> None:
     """The server knows what it would do."""
     mariadb.execute("CREATE TABLE t (a INT)", "CREATE VIEW v AS SELECT a, '😀' AS b FROM t", "DROP TABLE t")

@@ -789,6 +789,26 @@ def test_another_database_may_be_read(mariadb: Database) -> None:
     assert [done.trouble for done in replay(_migrator(mariadb, [sql_migration("1", "a", script)]))] == [""]
 
 
+def test_programs_may_name_the_database(mariadb: Database) -> None:
+    """Which the shadow is not; strings and comments are as they are."""
+    name = mariadb.name
+    script = f"""CREATE TABLE t (a INT);
+        CREATE PROCEDURE {name}.p() BEGIN
+            INSERT INTO `{name}`.t SELECT {name} . t.a FROM t,{name}.t AS c, (SELECT {name}.f(1)) AS b
+            WHERE t.a =({name}.f(2)) AND 'FROM {name}.t' <> /* {name}.t */ '1';
+        END;
+        CREATE FUNCTION {name}.f(x INT) RETURNS INT READS SQL DATA RETURN x +(SELECT MAX(a) FROM
+            {name}.t);
+        CREATE TRIGGER {name}.u BEFORE INSERT ON {name}.t FOR EACH ROW SET NEW.a=(SELECT MAX(a) FROM {name}.t);
+        CREATE EVENT {name}.e ON SCHEDULE EVERY 1 DAY DO INSERT INTO {name}.t VALUES (1)"""
+    migrator = _migrator(mariadb, [sql_migration("1", "all", script)])
+    migrator.upgrade()
+    assert _said(drift(migrator)) == []
+
+    mariadb.execute(f"CREATE OR REPLACE FUNCTION f(x INT) RETURNS INT READS SQL DATA RETURN x + '{name}.t'")
+    assert [str(change.object) for change in drift(migrator)] == ["function f"]
+
+
 def test_what_belongs_to_the_server_is_left_alone(database: Database) -> None:
     """Users and roles are there already, and are not dropped; rights on the shadow go with it."""
     role = f"{Path(database.name).stem}_someone"
