@@ -35,6 +35,9 @@ _ROWS = {"new", "old"}
 #: Behind these stands a table, or a sequence in parentheses.
 _BEFORE_TABLES, _BEFORE_SEQUENCES = {"JOIN", "STRAIGHT_JOIN"}, {"NEXTVAL", "LASTVAL", "SETVAL"}
 
+#: What stands where a definition would, if the user of the connection has no right to it.
+UNSEEN = "(this user may not see it)"
+
 Row = dict[str, str]
 
 
@@ -72,8 +75,10 @@ class Information:
 
     def body(self, kind: str, name: str, text: str) -> str:
         """Return the text of a view or program without the name of the database."""
+        if not text:
+            return UNSEEN
         whole = self._whole(kind, name, text)
-        return whole if kind == "VIEW" or not text else self._of_program(whole)
+        return whole if kind == "VIEW" else self._of_program(whole)
 
     def _of_program(self, text: str) -> str:
         """Take the name of the database out of what somebody wrote."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dbmigrate.catalogue import Object, Property, Snapshot
 from dbmigrate.dialects.mysql_effects import quoted
 from dbmigrate.dialects.mysql_grammar import MYSQL
+from dbmigrate.dialects.mysql_information import UNSEEN
 from dbmigrate.scanner import tokens
 
 _NAME = re.compile(r"`(?:[^`]|``)+`|[\w$]+")
@@ -41,7 +42,8 @@ def script(snapshot: Snapshot) -> str:
     def of(*kinds: str) -> list[Object]:
         return sorted((i for i in snapshot if i.kind in kinds), key=lambda i: (i.position, i.table, i.name))
 
-    blind = [str(i) for i in of("view", "function", "aggregate", "procedure", "trigger") if not i.get("definition")]
+    programs = of("view", "function", "aggregate", "procedure", "package", "trigger", "event")
+    blind = [str(item) for item in programs if UNSEEN in (item.get("definition") or UNSEEN, item.get("body"))]
     if blind:
         raise ValueError(f"the snapshot has no definition of {', '.join(blind)}: take it as a user who may see them")
     parts = dict[str, list[Object]]()

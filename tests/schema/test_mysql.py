@@ -387,7 +387,9 @@ def test_who_may_not_see_a_definition_cannot_make_a_script(mariadb: Database, ru
     with engine.connect() as connection:
         found = snapshot(connection)
     engine.dispose()
+    (change,) = (change for change in diff(taken(mariadb), found) if change.object.name == "v")
 
+    assert "definition: select `t`.`a` AS `a` from `t` -> (this user may not see it)" in str(change)
     with pytest.raises(ValueError, match=r"no definition of view v: take it as a user who may see them"):
         script(found)
 
