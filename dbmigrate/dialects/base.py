@@ -152,6 +152,10 @@ class Dialect:
         """Return an object without what depends on when it was made."""
         return item
 
+    def alike(self, expected: Iterable[Object], found: Iterable[Object]) -> tuple[Iterable[Object], Iterable[Object]]:
+        """Return what migrations make and what is in a database, without what differs though nobody changed it."""
+        return map(self.lasting, expected), map(self.lasting, found)
+
     def for_shadow(self, text: str, live: str, others: Collection[str]) -> str:  # noqa: ARG002
         """Return a script that does in a shadow database what it does in the database `live`, and nothing outside.
 

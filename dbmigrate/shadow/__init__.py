@@ -171,8 +171,8 @@ def drift(
         applied, found = _look(migrator, live, exclude)
         shadow = stack.enter_context(_shadow(migrator, shadow_url, prepare, applied, live))
         expected = _replayed(migrator, shadow, _twins(migrator, applied), exclude)
-        lasting = migrator.dialect.own.lasting
-        return diff(*(sorted_snapshot(taken.dialect, map(lasting, taken)) for taken in (expected, found)))
+        alike = migrator.dialect.own.alike(expected, found)
+        return diff(*(sorted_snapshot(expected.dialect, objects) for objects in alike))
 
 
 def replay(

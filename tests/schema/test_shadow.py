@@ -919,6 +919,40 @@ def test_an_event_that_is_over_is_no_drift(mariadb: Database) -> None:
     assert _said(drift(migrator)) == []
 
 
+def test_an_event_that_the_server_dropped_is_no_drift(mariadb: Database) -> None:
+    """Its time is over; one that has no end is missed."""
+    later = "'2036-01-01 00:00:00' DO SELECT 1"
+    script = f"""CREATE EVENT e ON SCHEDULE AT {later}; CREATE EVENT f ON SCHEDULE EVERY 1 DAY ENDS {later};
+        CREATE EVENT g ON SCHEDULE AT {later.replace("DO", "ON COMPLETION PRESERVE DO")};
+        CREATE EVENT h ON SCHEDULE EVERY 1 DAY DO SELECT 1"""
+    migrator = _migrator(mariadb, [sql_migration("1", "e", script)])
+    migrator.upgrade()
+    mariadb.execute("DROP EVENT e", "DROP EVENT f", "DROP EVENT g", "DROP EVENT h")
+    assert [str(change).splitlines()[0] for change in drift(migrator)] == ["event g is gone", "event h is gone"]
+
+
+def test_another_user_than_the_one_who_migrated_may_look(mariadb: Database) -> None:
+    """Whoever migrated is the definer of what names none; any other one is told."""
+    with mysql_history.people(mariadb) as named:
+        reader = named("READER")
+        script = f"""CREATE TABLE t (a INT); CREATE VIEW v AS SELECT a FROM t; CREATE PROCEDURE p() SELECT 1;
+            CREATE TRIGGER u BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1;
+            CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1;
+            CREATE DEFINER = root@localhost VIEW w AS SELECT 1 AS a; CREATE DEFINER = {reader} PROCEDURE q() SELECT 1"""
+        migrations = [sql_migration("1", "all", script)]
+        migrators = [_migrator(mariadb, migrations)]
+        migrators.append(Migrator(mariadb.url.set(username=reader), migrators[0].source))
+        migrators[0].upgrade()
+        mariadb.execute(f"GRANT ALL ON *.* TO {reader}")
+        assert [_said(drift(migrator)) for migrator in migrators] == [[], []]
+
+        mariadb.execute(
+            "ALTER DEFINER = root@localhost VIEW v AS SELECT a FROM t", "CREATE OR REPLACE VIEW w AS SELECT 1 AS a"
+        )
+        for migrator in migrators:
+            assert [str(change.object) for change in drift(migrator)] == ["view v", "view w"]
+
+
 def test_when_an_event_was_made_is_no_drift(mariadb: Database) -> None:
     """It may begin an hour later than that."""
     script = "CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS CURRENT_TIMESTAMP + INTERVAL 1 HOUR DO SELECT 1"
