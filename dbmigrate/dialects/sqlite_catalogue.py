@@ -279,11 +279,13 @@ def read(sql: str) -> Words:
 def spaced(words: Words, lines: Collection[str] = ()) -> str:
     """Return all that is left, written in one way: names in double quotes, if any, and single spaces.
 
-    Before some words, and behind the statements of a trigger, there are new lines.
+    Words that SQL reserves are in capitals. Before some words, and behind the statements of a trigger, there are new lines.
     """
     text, depth, last, is_operand, is_sign = "", 0, "", False, False
     for kind, found in words.found[words.place :]:
         piece = _quoted(_unquoted(found)) if kind == "name" else found
+        if kind == "word" and piece.lower() in _RESERVED:
+            piece = piece.upper()
         depth += (piece == "(") - (piece == ")")
         if lines and depth == 0 and (last == ";" or last.upper() == "BEGIN" or piece.upper() in lines):
             space = "\n"

@@ -138,7 +138,8 @@ def drift(
     database (MariaDB) is that of the shadow; ATTACH, and what would write to another database of a MariaDB server, is
     refused. What functions in Python do, SQL that is put together in a routine, and what happens to foreign tables, is
     not known before: it is done as it is. What a snapshot does not see (the order of columns, what is in the tables) is
-    no drift, nor is when an event begins or ends.
+    no drift, nor is when an event begins or ends. A definer that no script names (MariaDB) is whoever migrated: the one
+    that most of such objects have.
 
     A shadow is connected to by URL, without the `connect_args`, the `creator` and the hooks of an Engine: what these
     set must be in the URL, in settings of the database, or come from `prepare`.

@@ -103,6 +103,7 @@ def test_what_is_done_by_hand_is_named(name: str) -> None:
         ("CREATE TABLE a (x INT)", "CREATE TABLE b (x INT); ALTER TABLE b RENAME TO a"),
         ("CREATE TABLE a (x INT)", "CREATE TABLE IF NOT EXISTS main.a (x INT); CREATE TEMP TABLE b (x INT)"),
         ("CREATE VIEW v AS SELECT 1 AS x", "CREATE VIEW IF NOT EXISTS main.v AS /* one */ SELECT\n1   AS x"),
+        ("CREATE VIEW v AS SELECT 1 AS x WHERE 1 IS NOT NULL", "create view v as select 1 as x where 1 is not null"),
         ("CREATE TABLE a (x INT)", "CREATE TABLE a (x INT); ANALYZE; INSERT INTO a VALUES (1)"),
         ("CREATE TABLE a (x INT)", "CREATE TABLE a (x INT); ATTACH ':memory:' AS b; CREATE TABLE b.c (x)"),
         (
