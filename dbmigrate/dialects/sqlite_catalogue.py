@@ -279,7 +279,8 @@ def read(sql: str) -> Words:
 def spaced(words: Words, lines: Collection[str] = ()) -> str:
     """Return all that is left, written in one way: names in double quotes, if any, and single spaces.
 
-    Words that SQL reserves are in capitals. Before some words, and behind the statements of a trigger, there are new lines.
+    Words that SQL reserves are in capitals. Before some of them, and behind the statements of a trigger, there are new
+    lines.
     """
     text, depth, last, is_operand, is_sign = "", 0, "", False, False
     for kind, found in words.found[words.place :]:
