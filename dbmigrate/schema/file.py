@@ -13,17 +13,19 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from difflib import unified_diff
 from pathlib import Path
 
-from dbmigrate.catalogue import sorted_snapshot
 from dbmigrate.connect import connect, engine_of
 from dbmigrate.errors import ConfigurationError, MigrationError, counted
 from dbmigrate.model import Outcome, Report
 from dbmigrate.run import Run, Settings, writing
 from dbmigrate.schema import script, snapshot
 from dbmigrate.schema.python import module, wanted
+from dbmigrate.schema.selected import selected
 
 
 def described(run: Run, *, sql: bool, include: Collection[str] = (), exclude: Collection[str] = ()) -> str:
     """Return the schema as a script, or as Python; `include` and `exclude` are those of `code`.
+
+    What they leave of a script has what it needs with it, as `selected` has it.
 
     Raises ConfigurationError where there is no text for what is there.
     """
@@ -32,7 +34,7 @@ def described(run: Run, *, sql: bool, include: Collection[str] = (), exclude: Co
         return module(taken, run.connection, include=include, exclude=exclude)
     is_wanted = wanted(str(run.connection.dialect.default_schema_name or ""), include, exclude)
     try:
-        return script(sorted_snapshot(taken.dialect, filter(is_wanted, taken)))
+        return script(selected(taken, is_wanted) if include or exclude else taken)
     except ValueError as error:  # something in it is hidden from this user
         raise ConfigurationError(f"there is no SQL for this schema: {error}") from error
 

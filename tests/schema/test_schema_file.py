@@ -18,7 +18,8 @@ from dbmigrate import (
     StepFinished,
     sql_migration,
 )
-from dbmigrate.schema import code, script, snapshot
+from dbmigrate.schema import code, diff, script, snapshot
+from dbmigrate.schema.file import described_now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,3 +206,50 @@ def test_not_in_a_transaction_of_the_callers(database: Database) -> None:
         pytest.raises(ConfigurationError, match="is not written in your transaction"),
     ):
         Migrator(connection, _SOURCE, schema_file="schema.py")
+
+
+_NEEDED = (
+    "CREATE SCHEMA app",
+    "CREATE SCHEMA types",
+    "CREATE SCHEMA unused",
+    """CREATE TYPE types."Mood %" AS ENUM ('sad')""",
+    "CREATE TYPE types.unused AS ENUM ('sad')",
+    'CREATE TYPE types.pair AS (mood types."Mood %", n integer)',
+    "CREATE FUNCTION types.ok(n integer) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT n > 0'",
+    "CREATE DOMAIN app.few AS integer CONSTRAINT ok CHECK (types.ok(VALUE))",
+    "CREATE SEQUENCE types.numbers",
+    """CREATE TABLE app.t (id serial PRIMARY KEY, n app.few DEFAULT nextval('types.numbers'), moods types."Mood %"[],
+        pair types.pair)""",
+    "CREATE TABLE app.other (x integer)",
+    "CREATE TABLE a (x integer)",
+)
+
+
+def test_what_is_wanted_is_a_script_that_runs(postgresql: Database) -> None:
+    """With the schemas, types, sequences and functions that it needs, and no more; nothing is dropped."""
+    postgresql.execute(*_NEEDED)
+    migrator, other = Migrator(postgresql.url), postgresql.another()
+
+    text, plain = (described_now(migrator, sql=True, include=[name]) for name in ("app.t", "a"))
+
+    assert "unused" not in text
+    assert plain == "SET check_function_bodies = off;\n\nCREATE TABLE public.a (\n    x integer\n);\n"
+    other.execute(text)
+    with postgresql.engine().connect() as one, other.engine().connect() as two:
+        changes = [str(change.object) for change in diff(snapshot(one), snapshot(two))]
+    assert changes == ["schema unused", "enum types.unused", "table app.other", "table public.a"]
+    postgresql.execute("DROP TABLE a", "DROP SCHEMA public")
+    assert described_now(migrator, sql=True, include=["app.t"]) == text
+    assert "DROP SCHEMA public" in described_now(migrator, sql=True)
+
+
+def test_an_extension_comes_with_its_types(postgresql: Database) -> None:
+    """What it has is not in a snapshot."""
+    if not postgresql.query("SELECT 1 FROM pg_available_extensions WHERE name = 'citext'"):
+        pytest.skip("this server has no extensions")
+    postgresql.execute("CREATE SCHEMA kinds", "CREATE EXTENSION citext SCHEMA kinds", "CREATE TABLE t (x kinds.citext)")
+
+    text = described_now(Migrator(postgresql.url), sql=True, include=["t"])
+
+    postgresql.another().execute(text)
+    assert "CREATE EXTENSION citext WITH SCHEMA kinds;" in text
