@@ -15,6 +15,7 @@ from itertools import count
 from unicodedata import normalize
 
 import sqlalchemy
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from dbmigrate.catalogue import Object, Snapshot
@@ -50,7 +51,9 @@ _NAMED = ("enum", "domain", "sequence", "table")
 #: What the text of the class above needs.
 _NEEDED = (Name("Any", "typing"), Name("UserDefinedType", "sqlalchemy.types"))
 #: What a table cannot be called in Python, besides what begins with a capital letter and is SQLAlchemy's.
-_TAKEN = {"metadata", "text", "literal_column", "str", "object"}
+_TAKEN = {"metadata", "text", "literal_column", "str", "object", "super", AS_WRITTEN.name, *(n.name for n in _NEEDED)}
+#: Where the module may import such names from.
+_SOURCES = (sqlalchemy, mysql, postgresql, sqlite)
 
 
 def module(
@@ -145,4 +148,5 @@ def _identifier(name: str) -> str:
     if not found.isidentifier():
         found = f"_{found}"
     is_taken = keyword.iskeyword(found) or found in _TAKEN or (found[:2] == found[-2:] == "__")
-    return f"{found}_" if is_taken or (found[0].isupper() and hasattr(sqlalchemy, found)) else found
+    is_type = found[0].isupper() and any(hasattr(source, found) for source in _SOURCES)
+    return f"{found}_" if is_taken or is_type else found

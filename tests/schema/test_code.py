@@ -14,6 +14,7 @@ import sqlalchemy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import MetaData, create_engine, event
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from dbmigrate import ConfigurationError, MemorySource, Migrator, sql_migration
 from dbmigrate.catalogue import Change, Snapshot, sorted_snapshot
@@ -253,6 +254,54 @@ def test_names_are_names_in_python() -> None:
         "__all__": "__all___",
         "str": "str_",
     }
+
+
+#: Everything that a module may import, and what else it says.
+_IMPORTED: Final = sorted(
+    {name for source in (sqlalchemy, mysql, postgresql, sqlite) for name in dir(source) if name[0].isupper()}
+    | {"AsWritten", "Any", "UserDefinedType", "metadata", "text", "literal_column", "str", "object", "super"}
+)
+
+
+def test_a_table_may_be_called_as_what_is_imported(tmp_path: Path) -> None:
+    """A module that has them all, each beside a column of a type in the words of the database."""
+    names = {name.lower(): name for name in _IMPORTED}.values()  # SQLite has no two that differ in case alone
+    text = of_sqlite(*(f'CREATE TABLE "{name}" ("{name}" INT4, y INTEGER)' for name in names))
+
+    assert variables(text) == {f"{name}_": name for name in names}
+    assert len(loaded(text).tables) == len(names)
+    checked(text, tmp_path)
+
+
+@pytest.mark.default_driver
+@pytest.mark.parametrize("name", ["SET", "YEAR", "ENUM", "MEDIUMTEXT", "AsWritten", "super"])
+def test_a_table_of_mariadb_may_be_called_as_a_type(mariadb: Database, name: str, tmp_path: Path) -> None:
+    """That the module imports."""
+    mariadb.execute(f"CREATE TABLE `{name}` (a SET('x'), b YEAR, c ENUM('x'), d MEDIUMTEXT, e POINT)")
+
+    text = coded(mariadb)
+
+    assert diff(taken(mariadb), made(text, mariadb.another())) == ()
+    checked(text, tmp_path)
+
+
+@pytest.mark.default_driver
+def test_what_postgresql_has_may_be_called_as_a_type(postgresql: Database, tmp_path: Path) -> None:
+    """Tables, and what stands before them."""
+    postgresql.execute(
+        """CREATE TYPE "DOMAIN" AS ENUM ('x')""",
+        """CREATE DOMAIN "ENUM" AS integer""",
+        'CREATE SEQUENCE "Sequence"',
+        *(
+            f'CREATE TABLE "{name}" (a inet, b jsonb, c point, d "DOMAIN", e "ENUM", EXCLUDE (a WITH =))'
+            for name in ("INET", "JSONB", "AsWritten", "ExcludeConstraint", "super")
+        ),
+    )
+
+    text = coded(postgresql)
+
+    assert diff(taken(postgresql), made(text, postgresql.another())) == ()
+    checked(text, tmp_path)
 
 
 _NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"'), min_size=1, max_size=12)
