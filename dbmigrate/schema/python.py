@@ -41,17 +41,25 @@ class AsWritten(UserDefinedType[Any]):
     def __init__(self, words: str) -> None:
         self.words = words
 
-    def get_col_spec(self, **_: object) -> str:
-        return self.words
+
+@compiles(AsWritten)
+def _as_written(given: AsWritten, compiler: Any, **_: object) -> str:
+    """Return the words, with % twice where the driver wants that."""
+    return str(literal_column(given.words).compile(dialect=compiler.dialect))
 
 '''
 _METADATA = Name("MetaData", "sqlalchemy")
 #: What gets a variable.
 _NAMED = ("enum", "domain", "sequence", "table")
 #: What the text of the class above needs.
-_NEEDED = (Name("Any", "typing"), Name("UserDefinedType", "sqlalchemy.types"))
+_NEEDED = (
+    Name("Any", "typing"),
+    Name("UserDefinedType", "sqlalchemy.types"),
+    Name("compiles", "sqlalchemy.ext.compiler"),
+    Name("literal_column", "sqlalchemy"),
+)
 #: What a table cannot be called in Python, besides what begins with a capital letter and is SQLAlchemy's.
-_TAKEN = {"metadata", "text", "literal_column", "str", "object", "super", AS_WRITTEN.name, *(n.name for n in _NEEDED)}
+_TAKEN = {"metadata", "text", "str", "object", "super", AS_WRITTEN.name, "_as_written", *(n.name for n in _NEEDED)}
 #: Where the module may import such names from.
 _SOURCES = (sqlalchemy, mysql, postgresql, sqlite)
 
