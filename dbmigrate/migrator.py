@@ -128,11 +128,12 @@ class Migrator(Settings):
                 it is, with nothing run. None: the logger "dbmigrate" is told, never configured.
             dialect: None: by the database.
             schema_file: A file that is written anew whenever a call has ended a step, also if it fails behind that
-                (but not if it is stopped, as by Ctrl-C): the schema as Python, if its name ends with `.py` (`code` of
-                dbmigrate.schema), as SQL, if with `.sql` (`script` of it). It is replaced as a whole, and only if its
-                text differs; what it says is read under the migration lock. If it cannot be written, MigrationError
-                says so, or a note on the error that came first; the steps stay committed. Not over a Connection, whose
-                caller may still roll back.
+                (but not if it is stopped, as by Ctrl-C), or finds nothing to run and no such file. Its folder must be
+                there: otherwise ConfigurationError says so before anything runs. It is the schema as Python, if its
+                name ends with `.py` (`code` of dbmigrate.schema), as SQL, if with `.sql` (`script` of it). It is
+                replaced as a whole, and only if its text differs; what it says is read under the migration lock. If it
+                cannot be written, MigrationError says so, or a note on the error that came first; the steps stay
+                committed. Not over a Connection, whose caller may still roll back.
 
         Raises:
             ConfigurationError: An argument is wrong. No database was touched.
@@ -491,7 +492,10 @@ class Migrator(Settings):
         return Report(tuple(run.outcomes), time.monotonic() - began)
 
     def _described(self) -> AbstractContextManager[list[Outcome]]:
-        """Give a list for the steps that end in what is inside; if there are any, the schema file is written."""
+        """Give a list for the steps that end in what is inside; if there are any, the schema file is written.
+
+        It is also written if there is none yet.
+        """
         if self.schema_file is None:
             return nullcontext([])
         from dbmigrate.schema.file import kept  # noqa: PLC0415 - only where there is one

@@ -71,34 +71,39 @@ def difference(path: str | os.PathLike[str], text: str) -> str:
 
 @contextmanager
 def kept(path: str | os.PathLike[str], session: Callable[[], AbstractContextManager[Run]]) -> Generator[list[Outcome]]:
-    """Give a list for the steps that end in what is inside; if there are any, write the file behind it.
+    """Give a list for the steps that end in what is inside; if there are any, or no file yet, write the file behind it.
 
-    Also behind an error, which gets a note if that fails, but not where the call was stopped (Ctrl-C): that is not to
-    wait. Otherwise MigrationError says so. `session` gives a locked one.
+    Where there is no folder for it nothing begins. It is also written behind an error that came after a step, and that
+    gets a note if it fails, but not where the call was stopped (Ctrl-C): that is not to wait. Otherwise MigrationError
+    says so. `session` gives a locked one.
     """
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"there is no folder {folder} for the schema file {os.fspath(path)}. Nothing was run")
     ended = list[Outcome]()
     try:
         yield ended
     except Exception as error:
         try:
-            _keep(path, session, ended)
+            if ended:
+                _keep(path, session, ended)
         except MigrationError as trouble:
             error.add_note(str(trouble))
         raise
-    _keep(path, session, ended)
+    if ended or not Path(path).exists():
+        _keep(path, session, ended)
 
 
 def _keep(
     path: str | os.PathLike[str], session: Callable[[], AbstractContextManager[Run]], ended: list[Outcome]
 ) -> None:
-    if not ended:
-        return
     try:
         with session() as run, writing(run) if run.dialect.begin_is_the_lock else nullcontext():
             _write(path, described(run, sql=is_sql(path)))
     except Exception as error:  # whatever it is, it must be said that they are committed
         reason = f"{type(error).__name__}: {error}".rstrip(".")
         steps = f"{counted(len(ended), 'step')} of this call {'is' if len(ended) == 1 else 'are'} committed"
+        steps = steps if ended else "nothing was to run"
         raise MigrationError(
             f"{steps}; then the schema file {os.fspath(path)} could not be written, and is as it was: {reason}. When "
             "the cause is corrected, the command `schema print` gives its text",

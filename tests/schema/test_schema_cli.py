@@ -177,8 +177,14 @@ def test_locked_needs_a_file(shop: Program) -> None:
 
 
 def test_a_file_that_cannot_be_written(shop: Program) -> None:
-    """The steps stay; it is said, with 1."""
-    (shop.folder / "shop").rmdir()
+    """The steps stay; it is said, with 1. Without a folder for it nothing runs: 2."""
+    path = shop.folder / "shop"
+    path.rmdir()
+    missing = shop("upgrade")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert f"there is no folder {path} for the schema file shop/schema.py. Nothing was run" in missing.stderr
+    assert not (shop.folder / "app.db").exists()
+    (path / "schema.py").mkdir(parents=True)
 
     done = shop("upgrade")
 

@@ -127,7 +127,8 @@ def test_resume_writes_it(database: Database, tmp_path: Path) -> None:
 
 def test_steps_stay_where_it_cannot_be_written(database: Database, tmp_path: Path) -> None:
     """The error says so, with what ran; where another error came first, a note on that does."""
-    path = tmp_path / "missing" / "schema.py"
+    path = tmp_path / "schema.py"
+    path.mkdir()
     migrator = Migrator(database.url, _SOURCE, schema_file=path)
 
     with pytest.raises(
@@ -138,7 +139,7 @@ def test_steps_stay_where_it_cannot_be_written(database: Database, tmp_path: Pat
     assert type(e.value) is MigrationError
     report: Any = vars(e.value)["report"]
     assert [outcome.step.migration.version for outcome in report.outcomes] == ["1", "2"]
-    assert isinstance(e.value.__cause__, FileNotFoundError)
+    assert isinstance(e.value.__cause__, IsADirectoryError)
     assert len(migrator.status().applied) == 2
     assert migrator.upgrade().outcomes == ()
 
@@ -148,6 +149,51 @@ def test_steps_stay_where_it_cannot_be_written(database: Database, tmp_path: Pat
     with pytest.raises(MigrationFailed, match="then on_event failed") as failure:
         Migrator(database.url, _SOURCE, schema_file=path, on_event=angry).downgrade()
     assert "1 step of this call is committed; then the schema file" in failure.value.__notes__[-1]
+
+
+def test_a_call_with_nothing_to_run_writes_a_file_that_is_missing(database: Database, tmp_path: Path) -> None:
+    """And leaves one that is there alone: then it is one query, as without a file."""
+    path = tmp_path / "schema.py"
+    Migrator(database.url, _SOURCE).upgrade()
+    migrator = Migrator(database.url, _SOURCE, schema_file=path)
+
+    assert migrator.upgrade().outcomes == ()
+    assert path.read_text() == given(database)[0]
+    path.write_text("mine")
+    assert migrator.upgrade().outcomes == ()
+    assert path.read_text() == "mine"
+    path.unlink()
+    path.symlink_to(tmp_path / "else.py")
+    migrator.apply(migrator.plan())
+    assert (tmp_path / "else.py").read_text() == given(database)[0]
+
+
+def test_there_must_be_a_folder_for_it(database: Database, tmp_path: Path) -> None:
+    """That is known before anything runs."""
+    migrator = Migrator(database.url, _SOURCE, schema_file=tmp_path / "missing" / "schema.py")
+
+    with pytest.raises(
+        ConfigurationError, match=r"there is no folder .*missing for the schema file .*\. Nothing was run"
+    ):
+        migrator.upgrade()
+
+    assert migrator.status().applied == ()
+    (tmp_path / "missing").mkdir()
+    assert len(migrator.upgrade().outcomes) == 2
+
+
+def test_a_missing_file_that_cannot_be_written(
+    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing was to run, it says so."""
+    Migrator(sqlite.url, _SOURCE).upgrade()
+
+    def fail(*_: object) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(MigrationError, match=r"^nothing was to run; then the schema file .* could not be written"):
+        Migrator(sqlite.url, _SOURCE, schema_file=tmp_path / "schema.py").upgrade()
 
 
 def test_a_crash_leaves_the_one_or_the_other(sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
