@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -195,11 +195,12 @@ def resolve(call: Call) -> Answer:
 def schema(call: Call) -> Answer:
     """Show the schema as code, or compare a file with it."""
     options = call.options
+    part = {"include": options.include, "exclude": options.exclude}
     if options.action == "check":
-        return _checked(call, options.file or _schema_file(call))
+        return _checked(call, options.file or _schema_file(call), **part)
     from dbmigrate.schema.file import described_now  # noqa: PLC0415 - other commands do not need it
 
-    found = described_now(call.migrator, sql=options.sql, include=options.include, exclude=options.exclude)
+    found = described_now(call.migrator, sql=options.sql, **part)
     lines = [found.removesuffix("\n")] if found else []
     return Answer(lines, {"format": 1, "type": "Schema", "script": found}, is_script=True)
 
@@ -210,11 +211,11 @@ def _schema_file(call: Call) -> str:
     return call.migrator.schema_file
 
 
-def _checked(call: Call, path: str) -> Answer:
+def _checked(call: Call, path: str, *, include: Collection[str] = (), exclude: Collection[str] = ()) -> Answer:
     from dbmigrate.schema.file import described_now, difference, is_sql  # noqa: PLC0415 - other commands do not need it
 
     check(schema_file=path)
-    now = described_now(call.migrator, sql=is_sql(path))
+    now = described_now(call.migrator, sql=is_sql(path), include=include, exclude=exclude)
     with config.checked():
         found = difference(path, now)
     result = {"format": 1, "type": "SchemaCheck", "path": path, "is_current": not found, "diff": found}

@@ -215,14 +215,15 @@ def _add_schema(commands: _Commands, running: Parser) -> None:
     below = _Commands(commands.add("schema", "the schema of the database as code", running), "actions", "action")
     show = below.add("print", "print it as a module of SQLAlchemy tables; reads only", running)
     show.add_argument("--sql", action="store_true", help="as a script that makes it anew")
-    for name, does in (("--include", "only what has such a place, as in 'app.*'"), ("--exclude", "not what has such")):
-        show.add_argument(
-            name, action="append", metavar="PATTERN", default=[], help=f"{does}; may be said several times"
-        )
     check = below.add(
         "check", "end with 3, and show how, if a file is not what the database gives; reads only", running
     )
     check.add_argument("file", metavar="FILE", nargs="?", help="ending with .py or .sql (the one of the settings)")
+    for name, does in (("--include", "only what has such a place, as in 'app.*'"), ("--exclude", "not what has such")):
+        for command in (show, check):
+            command.add_argument(
+                name, action="append", metavar="PATTERN", default=[], help=f"{does}; may be said several times"
+            )
 
 
 def _add_database(commands: _Commands, common: Parser, running: Parser) -> None:

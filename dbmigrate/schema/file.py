@@ -27,12 +27,15 @@ def described(run: Run, *, sql: bool, include: Collection[str] = (), exclude: Co
 
     What they leave of a script has what it needs with it, as `selected` has it.
 
-    Raises ConfigurationError where there is no text for what is there.
+    Raises ConfigurationError where there is no text for what is there, or nothing that is included.
     """
     taken = snapshot(run.connection, ledger=run.ledger.table, dialect=run.dialect)
+    is_wanted = wanted(str(run.connection.dialect.default_schema_name or ""), include, exclude)
+    if include and not any(map(is_wanted, taken)):
+        said = [f"--include {pattern}" for pattern in include] + [f"--exclude {pattern}" for pattern in exclude]
+        raise ConfigurationError(f"nothing in the database has such a place: {' '.join(said)}")
     if not sql:
         return module(taken, run.connection, include=include, exclude=exclude)
-    is_wanted = wanted(str(run.connection.dialect.default_schema_name or ""), include, exclude)
     try:
         return script(selected(taken, is_wanted) if include or exclude else taken)
     except ValueError as error:  # something in it is hidden from this user

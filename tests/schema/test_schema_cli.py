@@ -79,14 +79,36 @@ def test_print_what_is_wanted(shop: Program) -> None:
 
     python = shop("schema", "print", "--include", "o*", "--include", "users", "--exclude", "*_lines").stdout
     sql = shop("schema", "print", "--sql", "--include", "o*", "--include", "users", "--exclude", "*_lines").stdout
-    nothing = shop("schema", "print", "--sql", "--include", "x*")
 
     assert [name for name in ("orders", "logs", "order_lines", "users") if f'"{name}"' in python] == ["orders", "users"]
     assert [name for name in ("orders", "logs", "order_lines", "users") if f"TABLE {name} " in sql] == [
         "orders",
         "users",
     ]
-    assert (nothing.returncode, nothing.stdout) == (0, "")
+
+
+def test_nothing_is_wanted(shop: Program) -> None:
+    """It is taken for a mistake, where something was to be included."""
+    shop("upgrade")
+    for words in (("print",), ("print", "--sql"), ("check",)):
+        nothing = shop("schema", *words, "--include", "x*", "--include", "users", "--exclude", "use*")
+        assert (nothing.returncode, nothing.stdout) == (2, "")
+        assert "nothing in the database has such a place: --include x* --include users --exclude use*" in nothing.stderr
+    assert shop("schema", "print", "--sql", "--exclude", "*").returncode == 0
+
+
+def test_check_a_part(shop: Program) -> None:
+    """By the patterns that it was printed with."""
+    (shop.folder / "migrations" / "2_x.sql").write_text("CREATE TABLE logs (x INTEGER);")
+    shop("upgrade")
+    for name, form in (("part.py", ()), ("part.sql", ("--sql",))):
+        for words in (("--include", "users"), ("--exclude", "log*", "--exclude", "nothing")):
+            (shop.folder / name).write_text(shop("schema", "print", *form, *words).stdout)
+
+            assert shop("schema", "check", name, *words).returncode == 0
+            assert shop("schema", "check", name).returncode == 3
+    (shop.folder / "shop" / "schema.py").write_text(shop("schema", "print", "--include", "logs").stdout)
+    assert shop("schema", "check", "--include", "logs").returncode == 0
 
 
 def test_print_changes_nothing(shop: Program) -> None:
