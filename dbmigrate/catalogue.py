@@ -7,7 +7,7 @@ database it is. What a catalogue says is read in dialects/, one module a family 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import ndiff
 from typing import Any, cast
 
@@ -136,6 +136,8 @@ class Change:
 
     before: Object | None
     after: Object | None
+    #: What the object consists of, if it is new or gone as a whole: of a table its columns, keys and so on.
+    parts: tuple[Object, ...] = ()
 
     @property
     def object(self) -> Object:
@@ -155,7 +157,8 @@ class Change:
     def __str__(self) -> str:
         if self.before is None or self.after is None:
             what = "is new" if self.before is None else "is gone"
-            return "\n".join([f"{self.object} {what}", *("    " + line for line in _said(self.object))])
+            parts = (line for part in self.parts for line in _lines(part))
+            return "\n".join([f"{self.object} {what}", *("    " + line for line in _said(self.object)), *parts])
         return "\n".join([f"{self.object}:", *("    " + line for change in self.properties for line in _turn(*change))])
 
     def to_dict(self) -> dict[str, Any]:
@@ -170,6 +173,7 @@ class Change:
             "table": self.object.table,
             "name": self.object.name,
             "properties": [{"name": name, "before": a, "after": b} for name, a, b in self.properties],
+            "parts": [_plain(part) for part in self.parts],
             "message": str(self),
         }
 
@@ -177,7 +181,7 @@ class Change:
 def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     """Return what became of the objects of one snapshot in the other; nothing if they are equal.
 
-    Of a table that is new or gone only the table is named, not its parts; nothing is taken for renamed. Raises
+    A table that is new or gone is one change, which has its parts with it; nothing is taken for renamed. Raises
     ValueError for snapshots of two families of databases.
     """
     if before.dialect != after.dialect:
@@ -187,7 +191,18 @@ def diff(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
     changes = [Change(old.get(item.key), new.get(item.key)) for item in both if old.get(item.key) != new.get(item.key)]
     whole = {c.object.owner for c in changes if not c.object.table and None in (c.before, c.after)}
     whole -= {old[key].owner for key in old.keys() & new.keys() if not old[key].table}
-    return tuple(c for c in changes if not c.object.table or c.object.owner not in whole)
+    parts = dict[tuple[bool, tuple[str, str]], list[Object]]()
+    for is_new, snapshot in ((False, before), (True, after)):
+        for item in snapshot:
+            if item.table and item.owner in whole:
+                parts.setdefault((is_new, item.owner), []).append(item)
+    found = list[Change]()
+    for c in reversed(changes):  # of two by one name the last has the parts
+        if c.object.owner not in whole:
+            found.append(c)
+        elif not c.object.table:
+            found.append(replace(c, parts=tuple(parts.pop((c.before is None, c.object.owner), ()))))
+    return tuple(reversed(found))
 
 
 def _lines(item: Object) -> Iterator[str]:

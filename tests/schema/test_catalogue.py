@@ -67,14 +67,36 @@ def test_what_is_said() -> None:
     assert str(Change(view, other)) == "view v:\n    definition:\n    - SELECT 1\n    + SELECT 2\n      FROM t"
 
 
-def test_the_parts_of_what_is_gone_are_not_named() -> None:
+def test_what_is_new_or_gone_has_its_parts_with_it() -> None:
     """Only if it is the table that is gone, and not something else of its name."""
     table, column, kind = made("table", "t"), made("column", "c", {"type": "int"}, table="t"), made("type", "t")
-    empty = sorted_snapshot("x", [])
+    empty, full = sorted_snapshot("x", []), sorted_snapshot("x", [table, column])
 
-    assert [str(c.object) for c in diff(sorted_snapshot("x", [table, column]), empty)] == ["table t"]
+    for (change,), word in ((diff(full, empty), "gone"), (diff(empty, full), "new")):
+        assert change.parts == (column,)
+        assert str(change) == f"table t is {word}\n    column c: type int"
+        assert json.loads(json.dumps(change.to_dict()))["parts"] == [
+            {"kind": "column", "schema": "", "table": "t", "name": "c", "position": 0, "properties": [["type", "int"]]}
+        ]
     with_type = sorted_snapshot("x", [table, column, kind])
-    assert [str(c.object) for c in diff(with_type, sorted_snapshot("x", [table]))] == ["type t", "column t.c"]
+    changes = diff(with_type, sorted_snapshot("x", [table]))
+    assert [(str(c.object), c.parts) for c in changes] == [("type t", ()), ("column t.c", ())]
+    assert [(str(c.object), c.parts) for c in diff(with_type, empty)] == [("type t", ()), ("table t", (column,))]
+
+
+def test_something_else_by_the_same_name_has_parts_of_its_own() -> None:
+    """Also those that both have."""
+    table, view = made("table", "t"), made("view", "t", {"definition": "SELECT 1"})
+    x, y, z = (
+        made("column", name, {"type": kind}, table="t") for name, kind in (("x", "int"), ("y", "int"), ("y", "text"))
+    )
+
+    changes = diff(sorted_snapshot("x", [table, x, y]), sorted_snapshot("x", [view, x, z]))
+
+    assert [(str(c.object), c.before is None, c.parts) for c in changes] == [
+        ("table t", False, (x, y)),
+        ("view t", True, (x, z)),
+    ]
 
 
 def test_the_text() -> None:

@@ -57,6 +57,7 @@ def test_drift_is_named_and_code_3(shop: Program) -> None:
     assert (done.returncode, done.stderr) == (3, "")
     assert done.stdout.splitlines() == [
         "table theirs is new",
+        "    column x",
         "column users.age is new",
         "    type INT",
         "2 differences between what the migrations make and what is there",
@@ -64,7 +65,9 @@ def test_drift_is_named_and_code_3(shop: Program) -> None:
     ]
     found = shop.json("drift", code=3)
     assert found["error"] is None
-    assert [(c["change"], c["name"]) for c in found["result"]["changes"]] == [("added", "theirs"), ("added", "age")]
+    changes = found["result"]["changes"]
+    assert [(c["change"], c["name"]) for c in changes] == [("added", "theirs"), ("added", "age")]
+    assert [[part["name"] for part in c["parts"]] for c in changes] == [["x"], []]
     assert shop("drift", "--exclude", "theirs", "--exclude", "user*").returncode == 0
 
 
@@ -81,6 +84,7 @@ def test_a_history_that_does_not_lead_back_is_code_3(shop: Program) -> None:
         "2_two: down loses table a, table b",
         "2_two: NOT REVERSIBLE: down left something else than there was before:",
         "    table b is new",
+        "        column x: type INT",
         "3_one_way: up destroys table b with all that is in it",
         "3_one_way: has no way back",
         "3 migrations applied from zero, 1 with a way back that is none",
