@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from shlex import quote
 from typing import Any
 
 from sqlalchemy.engine import URL, Connection
@@ -211,18 +212,25 @@ def _schema_file(call: Call) -> str:
     return call.migrator.schema_file
 
 
-def _checked(call: Call, path: str, *, include: Collection[str] = (), exclude: Collection[str] = ()) -> Answer:
+def _checked(call: Call, path: str, **patterns: Collection[str]) -> Answer:
     from dbmigrate.schema.file import described_now, difference, is_sql  # noqa: PLC0415 - other commands do not need it
 
     check(schema_file=path)
-    now = described_now(call.migrator, sql=is_sql(path), include=include, exclude=exclude)
+    now = described_now(call.migrator, sql=is_sql(path), **patterns)
     with config.checked():
         found = difference(path, now)
-    result = {"format": 1, "type": "SchemaCheck", "path": path, "is_current": not found, "diff": found}
-    if not found:
+    exists = os.path.exists(path)  # noqa: PTH110 - it is a text
+    is_current = exists and not found
+    result = {"format": 1, "type": "SchemaCheck", "path": path, "exists": exists, "is_current": is_current}
+    result["diff"] = found
+    if is_current:
         return Answer([cell(f"{path} is what the database gives")], result)
-    lines = [message(found.rstrip("\n")), cell(f"{path} is not what the database gives")]
-    return Answer(lines, result, NOT_CURRENT)
+    words = ["--sql"] if is_sql(path) else []
+    words += [f"--{name}={pattern}" for name, given in patterns.items() for pattern in given]
+    command = " ".join([call.output.prog, "schema", "print", *map(quote, words), ">", quote(path)])
+    what = "is not what the database gives. To write it anew" if exists else "does not exist. To write it"
+    lines = [message(found.rstrip("\n"))] if found else []
+    return Answer([*lines, cell(f"{path} {what}: {command}")], result, NOT_CURRENT)
 
 
 # -- besides

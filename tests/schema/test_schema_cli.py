@@ -130,7 +130,14 @@ def test_check(shop: Program) -> None:
 
     same = shop("schema", "check")
     assert (same.returncode, same.stdout) == (0, "shop/schema.py is what the database gives\n")
-    result = {"format": 1, "type": "SchemaCheck", "path": "shop/schema.py", "is_current": True, "diff": ""}
+    result = {
+        "format": 1,
+        "type": "SchemaCheck",
+        "path": "shop/schema.py",
+        "exists": True,
+        "is_current": True,
+        "diff": "",
+    }
     assert shop.json("schema", "check")["result"] == result
 
     path.write_text(path.read_text().replace('Column("name", TEXT)', 'Column("name", TEXT, nullable=False)'))
@@ -139,7 +146,9 @@ def test_check(shop: Program) -> None:
     assert (other.returncode, other.stderr) == (3, "")
     assert other.stdout.startswith("--- shop/schema.py\n+++ shop/schema.py (database)\n@@ ")
     assert '-    Column("name", TEXT, nullable=False),\n+    Column("name", TEXT),\n' in other.stdout
-    assert other.stdout.endswith("shop/schema.py is not what the database gives\n")
+    *_, last = other.stdout.splitlines()
+    again = "To write it anew: python -m dbmigrate schema print > shop/schema.py"
+    assert last == f"shop/schema.py is not what the database gives. {again}"
     found = shop.json("schema", "check", code=3)
     assert (found["result"]["is_current"], found["error"]) == (False, None)
     assert found["result"]["diff"] in other.stdout
@@ -157,9 +166,29 @@ def test_check_a_file(shop: Program) -> None:
     assert "\\ No newline at end of file\n" in shop("schema", "check", "b.sql").stdout
     missing = shop("schema", "check", "missing.sql")
     assert (missing.returncode, "+CREATE TABLE users (" in missing.stdout) == (3, True)
+    again = "To write it: python -m dbmigrate schema print --sql > missing.sql"
+    assert missing.stdout.splitlines()[-1] == f"missing.sql does not exist. {again}"
+    assert shop.json("schema", "check", "missing.sql", code=3)["result"]["exists"] is False
+    part = shop("schema", "check", "a.sql", "--include", "u*", "--exclude", "x y")
+    assert part.returncode == 0
+    part = shop("schema", "check", "no tables.py", "--include", "u*", "--exclude", "x y")
+    command = "python -m dbmigrate schema print '--include=u*' '--exclude=x y' > 'no tables.py'"
+    assert part.stdout.splitlines()[-1] == f"no tables.py does not exist. To write it: {command}"
     for name, said in (("c.py", "IsADirectoryError"), ("d.txt", "ends with .py or .sql"), ("sqlite:///d.py", "a URL")):
         wrong = shop("schema", "check", name)
         assert (wrong.returncode, wrong.stdout, said in wrong.stderr) == (2, "", True)
+
+
+def test_a_missing_file_is_never_what_the_database_gives(shop: Program) -> None:
+    """Also where there is nothing to say."""
+    (shop.folder / "app.db").touch()
+
+    assert shop("schema", "print", "--sql").stdout == ""
+    assert shop("schema", "check", "a.sql").stdout == (
+        "a.sql does not exist. To write it: python -m dbmigrate schema print --sql > a.sql\n"
+    )
+    (shop.folder / "a.sql").touch()
+    assert shop("schema", "check", "a.sql").returncode == 0
 
 
 def test_locked(shop: Program) -> None:
@@ -174,6 +203,7 @@ def test_locked(shop: Program) -> None:
     assert (late.returncode, late.stderr) == (3, "")
     assert "1 applied" in late.stdout
     assert "+orders: Table = Table(\n" in late.stdout
+    assert late.stdout.endswith(". To write it anew: python -m dbmigrate schema print > shop/schema.py\n")
     assert path.read_text() == committed
     again = shop.json("upgrade", "--locked", code=3)["result"]
     assert (again["type"], again["outcomes"]) == ("Report", [])
@@ -251,4 +281,4 @@ def test_a_program_of_ones_own(
 def test_words_are_completed(shop: Program) -> None:
     """As those of every command."""
     assert shop("completions", "words", COMP_LINE="dbmigrate schema ").stdout.split() == ["print", "check"]
-    assert "--include" in shop("completions", "words", COMP_LINE="dbmigrate schema print --").stdout.split()
+    assert "--include" in shop("completions", "words", COMP_LINE="python -m dbmigrate schema print --").stdout.split()
