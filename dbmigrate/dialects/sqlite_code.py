@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+import sqlalchemy as everywhere
 from sqlalchemy import CheckConstraint, Column, Index, PrimaryKeyConstraint, Table
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.types import TypeEngine
 
 from dbmigrate.dialects.code import Call, Code, Name, sql, sqlalchemy
 from dbmigrate.dialects.code_tables import AS_WRITTEN, Item, Made, Reference, Tables, expression
@@ -65,10 +67,11 @@ class SQLiteTables(Tables):
 
     @staticmethod
     def _known(name: str, sizes: list[int]) -> Call | None:
-        """Return the type that SQLAlchemy takes a name for."""
+        """Return the type that SQLAlchemy takes a name for, or has of that name."""
         types = cast("dict[str, type[Any]]", SQLiteDialect.ischema_names)  # pyright: ignore[reportUnknownMemberType]
-        known = types.get(name)
-        if known is None:
+        other = getattr(everywhere, name.replace(" ", "_"), None) if name.isupper() else None
+        known = types.get(name, other)
+        if not (isinstance(known, type) and issubclass(known, TypeEngine)):
             return None
         module = "sqlalchemy" if known.__module__ == "sqlalchemy.sql.sqltypes" else _MODULE
         return Name(known.__name__, module)(*sizes)

@@ -471,6 +471,49 @@ def test_names_of_columns_in_another_case() -> None:
     assert 'UniqueConstraint("Mail")' in text
 
 
+_TYPES: Final = (
+    *("DOUBLE PRECISION", "UUID", "CLOB", "BINARY(16)", "VARBINARY(5)", "DOUBLE", "JSON", "TIMESTAMP", "NUMERIC(3, 1)"),
+    *(
+        "INT",
+        "INT PRIMARY KEY",
+        "ARRAY",
+        "URL",
+        "DOUBLE_PRECISION",
+        "LABEL_STYLE_NONE",
+        "MONEY",
+        "CHARACTER(5)",
+        "TABLES",
+    ),
+)
+
+
+def test_types_of_sqlite_are_sqlalchemys_where_it_writes_them_so(tmp_path: Path) -> None:
+    """The words stay: INT is not INTEGER, which as a primary key is the number of the row."""
+    statements = [f"CREATE TABLE t{number} (x {type_})" for number, type_ in enumerate(_TYPES)]
+    text = of_sqlite(*statements)
+    one, two = create_engine("sqlite://"), create_engine("sqlite://")
+    with one.connect() as before, two.connect() as after:
+        for statement in statements:
+            before.exec_driver_sql(statement)
+        loaded(text).create_all(after)
+
+        assert diff(snapshot(before), snapshot(after)) == ()
+    one.dispose()
+    two.dispose()
+    written_so = re.findall(r'Column\("x", AsWritten\("(.*)"\)', text)
+    assert {found.upper() for found in written_so} == {
+        "INT",
+        "ARRAY",
+        "URL",
+        "DOUBLE_PRECISION",
+        "LABEL_STYLE_NONE",
+        "MONEY",
+        "CHARACTER(5)",
+        "TABLES",
+    }
+    checked(text, tmp_path)
+
+
 def test_an_empty_database_has_no_tables(tmp_path: Path) -> None:
     """And its code is code."""
     text = of_sqlite()
