@@ -474,6 +474,16 @@ def test_the_dialect_of_an_example_keeps_the_contract(postgresql: Database, tmp_
     assert re.search(r"^\d+ passed in", done.stdout, re.MULTILINE), done.stdout
 
 
+def test_the_ledger_of_an_example_keeps_the_contract(tmp_path: Path) -> None:
+    """By the command that its README names."""
+    copied("own_table_ledger", tmp_path / "examples")
+
+    done = run(sys.executable, *pytest_of("own_table_ledger"), "-q", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
+
+
 def pytest_of(name: str) -> list[str]:
     """Return the command of pytest that a README names, with the plugin."""
     command = re.search(r"python -m pytest (\S+)$", (EXAMPLES / name / "README.md").read_text(), re.MULTILINE)
