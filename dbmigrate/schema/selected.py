@@ -15,6 +15,7 @@ from dbmigrate.catalogue import Object, Snapshot, made, sorted_snapshot
 _KINDS = ("collation", "type", "enum", "domain", "sequence", "function", "aggregate")
 _PART = r'(?:"((?:[^"]|"")+)"|([^\W\d][\w$]*))'
 _NAME = re.compile(rf"{_PART}\.(?={_PART})")
+_FUNCTION = re.compile(_PART)
 _HOME = ("schema", "", "", "public")
 
 
@@ -33,8 +34,10 @@ def selected(snapshot: Snapshot, wanted: Callable[[Object], bool]) -> Snapshot:
         if item.table:
             parts.setdefault(item.owner, []).append(item)
         else:  # functions are called by what stands in front of what they are given
-            name = item.name.partition("(")[0] if item.kind in ("function", "aggregate") else item.name
+            called = _FUNCTION.match(item.name) if item.kind in ("function", "aggregate") else None
+            name = _unquoted(*called.groups()) if called else item.name
             places.setdefault((item.schema, name), []).append(item)
+    extensions = [item for item in snapshot if item.kind == "extension"]
     work = list(found.values())
     for item in work:  # which grows meanwhile
         schemas = [("schema", "", "", name) for name in (item.schema, str(item.get("schema")))]
@@ -43,8 +46,9 @@ def selected(snapshot: Snapshot, wanted: Callable[[Object], bool]) -> Snapshot:
             if place in places:
                 new += [each for each in places[place] if each.kind in _KINDS]
             else:  # it may be of an extension, whose objects are not in a snapshot
-                new += [each for each in snapshot if each.kind == "extension" and each.get("schema") == place[0]]
-        for each in [*new, *(part for one in new if one.kind in _KINDS for part in parts.get(one.owner, ()))]:
+                new += [each for each in extensions if each.get("schema") == place[0]]
+        whole = [one for one in new if one.kind in _KINDS and one.kind != "collation"]  # which has none; a table may
+        for each in [*new, *(part for one in whole for part in parts.get(one.owner, ()))]:
             if each.key not in found:
                 found[each.key] = each
                 work.append(each)

@@ -262,10 +262,12 @@ _NEEDED = (
     "CREATE TYPE types.unused AS ENUM ('sad')",
     'CREATE TYPE types.pair AS (mood types."Mood %", n integer)',
     "CREATE FUNCTION types.ok(n integer) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT n > 0'",
-    "CREATE DOMAIN app.few AS integer CONSTRAINT ok CHECK (types.ok(VALUE))",
+    """CREATE FUNCTION types."Ok?"(n integer) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT n > 0'""",
+    """CREATE DOMAIN app.few AS integer CONSTRAINT ok CHECK (types.ok(VALUE) AND types."Ok?"(VALUE))""",
+    """CREATE COLLATION app.other FROM "C\"""",
     "CREATE SEQUENCE types.numbers",
     """CREATE TABLE app.t (id serial PRIMARY KEY, n app.few DEFAULT nextval('types.numbers'), moods types."Mood %"[],
-        pair types.pair)""",
+        pair types.pair, x text COLLATE app.other)""",
     "CREATE TABLE app.other (x integer)",
     "CREATE TABLE a (x integer)",
 )
@@ -282,8 +284,9 @@ def test_what_is_wanted_is_a_script_that_runs(postgresql: Database) -> None:
     assert plain == "SET check_function_bodies = off;\n\nCREATE TABLE public.a (\n    x integer\n);\n"
     other.execute(text)
     with postgresql.engine().connect() as one, other.engine().connect() as two:
-        changes = [str(change.object) for change in diff(snapshot(one), snapshot(two))]
-    assert changes == ["schema unused", "enum types.unused", "table app.other", "table public.a"]
+        places = [change.object.place for change in diff(snapshot(one), snapshot(two))]
+    # The collation of that name is there, and the table is not.
+    assert places == ["unused", "types.unused", "app.other", "app.other.x", "public.a"]
     postgresql.execute("DROP TABLE a", "DROP SCHEMA public")
     assert described_now(migrator, sql=True, include=["app.t"]) == text
     assert "DROP SCHEMA public" in described_now(migrator, sql=True)
