@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,12 +98,16 @@ class OneForAll(PostgreSQL):
         return "0" * 16
 
 
+#: Not ids: one may be had by two, one behind the other.
+_NUMBERS = count()
+
+
 class OnePerProcess(PostgreSQL):
     """Nobody else has the same lock for a ledger."""
 
     def lock_key(self, home: str | None, table: str) -> str:
         """Take in what is one's own."""
-        return super().lock_key(home, f"{table}{id(self)}")
+        return super().lock_key(home, f"{table}{next(_NUMBERS)}")
 
 
 class Manual(MySQL):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from dbmigrate import (
     ConfigurationError,
@@ -624,7 +625,7 @@ def test_defaults_that_mean_the_same(postgresql: Database) -> None:
         CREATE TABLE t ({", ".join(columns)})"""
     # The models say nothing of a domain, only of columns that have it.
     domain = sa.text("CREATE DOMAIN words AS text DEFAULT 'x'")
-    sa.event.listen(table, "before_create", lambda _, connection, **__: connection.execute(domain))
+    event.listen(table, "before_create", lambda _, connection, **__: connection.execute(domain))
     found = compare_models(_migrator(postgresql, [sql_migration("1", "t", script)]), metadata)
 
     assert [change.object.name for change in found] == [f"c{len(SAME) + n:03}" for n in range(len(OTHER))], _said(found)
