@@ -212,7 +212,11 @@ def beside(url: URL) -> Generator[Connection]:
     dialect, name, places = _read(url)
     with _connected(places, dialect, f"the server of the database {name!r} cannot be asked") as connection:
         dialect.autocommit(connection)
-        yield connection
+        dialect.stay(connection)
+        try:
+            yield connection
+        finally:
+            connection.invalidate()  # it may be gone, and closing it would fail
 
 
 def _read(url: URL) -> tuple[Dialect, str, Sequence[URL]]:

@@ -223,6 +223,9 @@ class Dialect:
         """
         raise ConfigurationError(f"dbmigrate cannot empty the database {name!r}: name one that does not exist")
 
+    def stay(self, connection: Connection) -> None:
+        """Keep the server from ending a session that says nothing for long."""
+
     def end_sessions(self, connection: Connection, name: str) -> None:
         """End whoever is at work in a database, as far as this user may, but for this connection."""
 

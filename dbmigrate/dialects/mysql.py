@@ -95,6 +95,23 @@ _METADATA_LOCKS = _WHO.format(
     "l.object_schema",
     "l.object_name",
 )
+#: What stands for itself, as it is dropped, in that order.
+_WHOLE_THINGS = {
+    "view": "VIEW",
+    "table": "TABLE",
+    "sequence": "SEQUENCE",
+    "event": "EVENT",
+    "procedure": "PROCEDURE",
+    "function": "FUNCTION",
+    "aggregate": "FUNCTION",
+    "package": "PACKAGE",
+}
+#: How statements begin that are about the whole server; and what else they may start or stop there.
+_OF_SERVERS = {
+    *("USE", "INSTALL", "UNINSTALL", "FLUSH", "PURGE", "CHANGE", "KILL", "SHUTDOWN", "RESET", "BACKUP", "CLONE"),
+    *("RESTART", "BINLOG"),
+}
+_SERVICES = ("SLAVE", "ALL", "REPLICA", "GROUP_REPLICATION")
 #: What stands before the name of a table that is only read.
 _READ = ("FROM", "JOIN", "REFERENCES", "LIKE")
 _PROGRAMS = {"function", "aggregate", "procedure", "package", "trigger", "event"}
@@ -142,7 +159,11 @@ class MySQL(Dialect):
         for place, number in enumerate(told):
             kind, piece, _ = found[number]
             before, after = words[place : place + 2], words[place + 3]
-            if kind not in ("word", "name") or piece.strip("`").casefold() != live.casefold() or before[1] == ".":
+            if (
+                kind not in ("word", "name")
+                or piece.strip("`").casefold() != live.casefold()
+                or before[1] in (".", "@")
+            ):
                 continue
             if after == ".":
                 kept[told[place + 1]] = " "
@@ -300,11 +321,18 @@ class MySQL(Dialect):
         return [str(name) for (name,) in connection.execute(sql, {"prefix": prefix, "length": len(prefix)})]
 
     def empty_database(self, connection: Connection, name: str, last: str) -> None:  # noqa: ARG002
-        """Drop it and create it anew: rights on a database are kept, and are those to create it, too."""
-        charset, collation = rows(connection, "SELECT @@character_set_database, @@collation_database")[0]
-        self.drop_database(connection, name, force=True)
-        send(connection, f"CREATE DATABASE {self.quoted(name)} CHARACTER SET {charset} COLLATE {collation}")
-        send(connection, f"USE {self.quoted(name)}")
+        """Drop what this user sees: with the database would go what it does not see, too."""
+        send(connection, f"SET SESSION lock_wait_timeout = {_DROP_WAIT}")
+        send(connection, "SET SESSION foreign_key_checks = 0")
+        found = [(item.kind, item.name) for item in self.catalogue(connection) if item.name != last]
+        for kind, word in _WHOLE_THINGS.items():
+            for item in (item for found_kind, item in found if found_kind == kind):
+                send(connection, f"DROP {word} IF EXISTS {self.quoted(item)}")
+        send(connection, f"DROP TABLE IF EXISTS {self.quoted(last)}")
+
+    def stay(self, connection: Connection) -> None:
+        """Have the server wait for a year, which is the longest."""
+        send(connection, "SET SESSION wait_timeout = 31536000")
 
     def end_sessions(self, connection: Connection, name: str) -> None:
         """End them, as far as they are this user's or it has the right to."""
@@ -555,18 +583,21 @@ def _setting(statement: Statement) -> Traits:
 def _written(text: str, others: Collection[str]) -> str:
     """Return the name of another database as a script has it where something may be changed; "" if it has none.
 
-    Elsewhere such a name may be that of a table, or its alias; what has three parts is a column.
+    Elsewhere such a name may be that of a table, or its alias; what has three parts is a column. A table that is only
+    read is none of it, unless something may be changed through a view, or nobody knows what is done to it.
     """
     for statement in statements(text, MYSQL):
         told = [(k, piece) for k, piece, _ in tokens(statement.text, MYSQL) if k not in ("space", "comment")]
-        pieces = ["", *(piece for _, piece in told), "", "", "", ""]
-        reads = () if statement.head[0] in ("DELETE", "UPDATE") else _READ
-        for place, (kind, piece) in enumerate(told, 1):
-            before, after, third = pieces[place - 1], pieces[place + 1], pieces[place + 3]
-            if kind not in ("word", "name") or after != "." or "." in (before, third) or before.upper() in reads:
+        pieces = ["", "", *(piece for _, piece in told), "", "", "", ""]
+        upper = [piece.upper() for piece in pieces]
+        reads = () if {"DELETE", "UPDATE", "VIEW"} & {*upper} else _READ
+        for place, (kind, piece) in enumerate(told, 2):
+            if kind not in ("word", "name") or piece.strip("`").casefold() not in others:
                 continue
-            if piece.strip("`").casefold() in others:
-                return f"{piece}.{pieces[place + 2]}"
+            before, after, third = upper[place - 1], pieces[place + 1], pieces[place + 3]
+            is_altered = upper[place - 2 : place] in (["ALTER", "DATABASE"], ["ALTER", "SCHEMA"])
+            if is_altered or (after == "." and "." not in (before, third) and before not in (*reads, "@")):
+                return "".join(pieces[place : place + 3])
     return ""
 
 
@@ -587,10 +618,12 @@ def _is_of_the_server(words: Sequence[str]) -> bool:
         named = {second, *(words[3:5] if second == "OR" else ())}
         return bool({"USER", "ROLE", "SERVER", "TABLESPACE", "LOGFILE"} & named)
     if first == "SET":
-        return bool({"GLOBAL", "PERSIST", "PASSWORD", "ROLE"} & {*words[1:4]})
+        return bool({"GLOBAL", "PERSIST", "PERSIST_ONLY"} & {*words} or {"PASSWORD", "ROLE"} & {*words[1:4]})
+    if first in ("START", "STOP"):
+        return second in _SERVICES
     if first in ("GRANT", "REVOKE"):
         return "ON" not in words or "*" in words or "PROXY" in words[:2]
-    return first in ("USE", "INSTALL", "UNINSTALL", "FLUSH", "PURGE", "CHANGE", "KILL", "SHUTDOWN")
+    return first in _OF_SERVERS
 
 
 def _server_start(connection: Connection) -> int:

@@ -250,6 +250,10 @@ class PostgreSQL(Dialect):
 
         empty(connection, last)
 
+    def stay(self, connection: Connection) -> None:
+        """Switch its limit off, where there is one."""
+        send_unless(connection, "SET idle_session_timeout = 0", lambda error: _state(error) == "42704")
+
     def end_sessions(self, connection: Connection, name: str) -> None:
         """End those that this user may end, but for the one that asks."""
         sql = text(

@@ -88,8 +88,9 @@ class SQLite(Dialect):
 
     def for_shadow(self, text: str, live: str, others: Collection[str]) -> str:  # noqa: ARG002
         """Refuse what reaches another file."""
-        if any(statement.head[:1] == ("ATTACH",) for statement in statements(text, self.grammar)):
-            raise ValueError("ATTACH reaches a file that is not the shadow database")
+        for statement in statements(text, self.grammar):
+            if statement.head[0] == "ATTACH" or (statement.head[0] == "VACUUM" and "INTO" in statement.head):
+                raise ValueError(f"{statement.head[0]} reaches a file that is not the shadow database")
         return text
 
     def traits(self, statement: Statement) -> Traits:

@@ -36,7 +36,7 @@ _NOW = ("CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME")
 #: Words that a default may be, and what else they are called; any other word is a string there.
 _DEFAULTS = {"true": "1", "false": "0", **{name.lower(): name for name in _NOW}}
 #: As many digits as any number keeps, whatever it is stored as.
-_NUMBER = re.compile(r"[+-]?(?=[\d.]{1,15}\Z)(?:\d+(?:\.\d*)?|\.\d+)")
+_NUMBER = re.compile(r"[+-]?(?=[\d.]{1,15}\Z)(?:\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 _REAL = re.compile(r"(?=.*\d)(\d*)\.(\d*)")
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
@@ -79,7 +79,7 @@ def _default(text: str, declared: str) -> str | None:
         return None if _lower(only) == "null" else _DEFAULTS.get(_lower(only), f"'{only}'")
     if kind == "name":
         return "'" + (read(text).name() or "").replace("'", "''") + "'"
-    number = text if kind != "string" else only.strip("'")
+    number = text if kind != "string" else only[1:-1]
     if _is_number(declared) and _NUMBER.fullmatch(number):
         return f"{Decimal(number).normalize():f}"
     return _spelled(text, ())

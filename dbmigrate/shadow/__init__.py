@@ -135,7 +135,7 @@ def drift(
     The migrations that the ledger says are applied are replayed, in the order in which they were, in a shadow database;
     pending ones are not. The database itself is only read, and no lock is taken: of scripts in SQL is left out what
     belongs to the whole server (roles, users, databases, tablespaces, settings, rights on these), and the name of the
-    database (MariaDB) is that of the shadow; ATTACH, and what would write to another database of a MariaDB server, is
+    database (MariaDB) is that of the shadow; ATTACH, and what could write to another database of a MariaDB server, is
     refused. What functions in Python do, SQL that is put together in a routine, and what happens to foreign tables, is
     not known before: it is done as it is. What a snapshot does not see (the order of columns, what is in the tables) is
     no drift, nor is when an event begins or ends. A definer that no script names (MariaDB) is whoever migrated: the one
@@ -171,7 +171,7 @@ def drift(
         live = stack.enter_context(_connected(migrator))
         applied, found = _look(migrator, live, exclude)
         shadow = stack.enter_context(_shadow(migrator, shadow_url, prepare, applied, live))
-        expected = _replayed(migrator, shadow, _twins(migrator, applied), exclude)
+        expected = _replayed(migrator, shadow, _twins(migrator, applied, shadow), exclude)
         alike = migrator.dialect.own.alike(expected, found)
         return diff(*(sorted_snapshot(expected.dialect, objects) for objects in alike))
 
@@ -195,12 +195,13 @@ def replay(
     Raises MigrationFailed if an up script fails, TargetError for an unknown version, and what `drift` raises besides.
     """
     migrations, found = tuple(sound(migrator.source.load())), list[Replayed]()
-    twins = _twins(migrator, migrations)
+    twins: Sequence[Migration] = ()
     first = 0 if since is None else migrations.index(find(since, migrations)) + 1
     with ExitStack() as stack:
         live = stack.enter_context(_connected(migrator)) if database.exists(_url(migrator)) else None
         while (start := first + len(found)) < len(migrations):
             with _shadow(migrator, shadow_url, prepare, migrations, live) as shadow:
+                twins = twins or _twins(migrator, migrations, shadow)
                 before = _replayed(migrator, shadow, twins[:start], exclude)
                 for number, migration in enumerate(migrations[start:], start + 1):
                     done, before = _there_and_back(migrator, shadow, twins[:number], before, exclude)
@@ -234,7 +235,7 @@ def compare_models(
     with ExitStack() as stack:
         live = stack.enter_context(_connected(migrator)) if database.exists(_url(migrator)) else None
         shadow = stack.enter_context(_shadow(migrator, shadow_url, prepare, migrations, live))
-        made_by_migrations = _replayed(migrator, shadow, _twins(migrator, migrations), exclude)
+        made_by_migrations = _replayed(migrator, shadow, _twins(migrator, migrations, shadow), exclude)
         connection = stack.enter_context(connected(shadow))
         for statement in dialect.make_room(_taken(migrator, connection, ())):
             send(connection, statement)
@@ -388,12 +389,12 @@ def _shadowing(migrator: Migrator, shadow: Engine, twins: Sequence[Migration], c
         raise
 
 
-def _twins(migrator: Migrator, migrations: Iterable[Migration]) -> Sequence[Migration]:
+def _twins(migrator: Migrator, migrations: Iterable[Migration], shadow: Engine) -> Sequence[Migration]:
     """Return migrations that do nothing outside of a shadow database, as far as their text tells."""
     dialect, url, others = migrator.dialect.own, _url(migrator), set[str]()
     if not dialect.is_file:
-        with database.beside(url) as connection:
-            others = {*dialect.list_databases(connection, "")} - {str(url.database)}
+        with database.beside(shadow.url) as connection:
+            others = {*dialect.list_databases(connection, "")} - {str(url.database), str(shadow.url.database)}
 
     def twin(body: Body) -> Body:
         if isinstance(body, PythonBody):
@@ -404,7 +405,9 @@ def _twins(migrator: Migrator, migrations: Iterable[Migration]) -> Sequence[Migr
         except ScriptError:
             return body  # what is wrong with it is said when it is to run
         except ValueError as error:
-            raise ConfigurationError(f"{body.origin} cannot be replayed: {error}. Nothing was run") from error
+            raise ConfigurationError(
+                f"{body.origin} cannot be replayed: {error}. Nothing was run: with a shadow_url elsewhere it can"
+            ) from error
         return body if other == text else TextBody(body.origin, checksum_of(other), other, body.transaction)
 
     return [replace(m, up=twin(m.up), down=None if m.down is None else twin(m.down)) for m in migrations]

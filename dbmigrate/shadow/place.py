@@ -14,7 +14,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -63,6 +63,8 @@ def shadow_database(dialect: Dialect, live: URL, wanted: URL | None) -> Generato
             raise ConfigurationError(
                 "shadow_url is a database of another kind, which was not touched: name another one"
             )
+        if wanted is not None and dialect.is_system(str(wanted.database)):
+            raise ConfigurationError(f"the database {wanted.database!r} comes with the server: name another one")
         if dialect.is_file:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dbmigrate-shadow-"))
             url = wanted or live.set(database=str(Path(folder, "shadow.db")), query={})
@@ -71,9 +73,10 @@ def shadow_database(dialect: Dialect, live: URL, wanted: URL | None) -> Generato
             return
         # a server has 63 bytes for a name, or 64 characters
         prefix = f"{(live.database or '').encode()[:40].decode(errors='ignore')}_shadow_"
-        url = wanted or live.set(database=f"{prefix}{secrets.token_hex(4)}")
-        beside = stack.enter_context(database.beside(url))
+        beside = stack.enter_context(database.beside(wanted or live))
         has_locks = dialect.behind(beside).has_session
+        # without a lock it must not look as if it was left
+        url = wanted or live.set(database=f"{prefix}{'' if has_locks else 'x'}{secrets.token_hex(4)}")
         if has_locks:
             _lock(dialect, beside, url)
         if wanted is not None and database.exists(url):
@@ -205,7 +208,8 @@ def _sweep(dialect: Dialect, beside: Connection, url: URL, prefix: str) -> None:
         if dialect.try_lock(beside, key):
             try:
                 if _is_left(dialect, left):
-                    _drop(dialect, left)
+                    with suppress(MigrationError):  # another user's is left to that user's next call
+                        _drop(dialect, left)
             finally:
                 dialect.unlock(beside, key)
 

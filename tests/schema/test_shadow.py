@@ -768,16 +768,46 @@ def test_the_name_of_the_database_means_the_shadow(mariadb: Database) -> None:
         "UPDATE users JOIN {other}.audit SET x = 1",
         "DELETE FROM {other} . audit",
         "CREATE TRIGGER t BEFORE INSERT ON {other}.audit FOR EACH ROW SET @x = 1",
+        "CREATE PROCEDURE p() BEGIN DELETE FROM {other}.audit; END; CALL p()",
+        "CREATE TRIGGER t AFTER INSERT ON users FOR EACH ROW DELETE FROM {other}.audit",
+        "ANALYZE DELETE FROM {other}.audit",
+        "SET STATEMENT max_statement_time = 1 FOR DELETE FROM {other}.audit",
+        "CREATE VIEW v AS SELECT * FROM {other}.audit; DELETE FROM v",
+        "ALTER DATABASE {other} CHARACTER SET latin1",
+        "ALTER SCHEMA `{other}` COLLATE latin1_bin",
     ],
 )
 def test_another_database_is_not_written_to(mariadb: Database, script: str) -> None:
     """A script that names one is not replayed."""
     other = mariadb.another()
-    other.execute("CREATE TABLE audit (x INT)")
+    other.execute("CREATE TABLE audit (x INT)", "INSERT INTO audit VALUES (7)")
     migrator = _migrator(mariadb, [USERS, sql_migration("2", "a", script.format(other=other.name))])
     with pytest.raises(ConfigurationError, match=r"2_a\.up cannot be replayed: it names another database"):
         replay(migrator)
-    assert (other.tables(), other.query("SELECT * FROM audit")) == (["audit"], [])
+    assert (other.tables(), other.query("SELECT * FROM audit")) == (["audit"], [(7,)])
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "SET SESSION sort_buffer_size = 2097152, GLOBAL sort_buffer_size = 3097152",
+        "SET @a = 1, @@global.sort_buffer_size = 3097152",
+    ],
+)
+def test_settings_of_the_server_are_left_alone(mariadb: Database, script: str) -> None:
+    """Wherever they stand in a statement."""
+    before = mariadb.query("SELECT @@global.sort_buffer_size")
+    assert [done.error for done in replay(_migrator(mariadb, [sql_migration("1", "a", script)]))] == [None]
+    assert mariadb.query("SELECT @@global.sort_buffer_size") == before
+
+
+def test_a_session_that_says_nothing_for_long_stays(mariadb: Database) -> None:
+    """The one that has the lock of the shadow, whatever the limit is; that others end is no matter."""
+    url = mariadb.url.update_query_dict({"init_command": "SET SESSION wait_timeout = 1"})
+    migrator = Migrator(url, MemorySource([USERS, sql_migration("2", "slow", "DO SLEEP(2.5)")]))
+    migrator.upgrade()
+    assert drift(migrator) == ()
+    assert len(replay(migrator)) == 2
 
 
 def test_another_database_may_be_read(mariadb: Database) -> None:
@@ -785,7 +815,7 @@ def test_another_database_may_be_read(mariadb: Database) -> None:
     other = mariadb.another()
     other.execute("CREATE TABLE audit (x INT)", "INSERT INTO audit VALUES (7)")
     script = f"""CREATE TABLE a (x INT); INSERT INTO a SELECT x FROM {other.name}.audit;
-        CREATE VIEW v AS SELECT {other.name}.audit.x FROM a JOIN {other.name}.audit;
+        INSERT INTO a SELECT {other.name}.audit.x FROM a JOIN {other.name}.audit;
         CREATE TABLE {other.name} (x INT); UPDATE {other.name} SET x = 1"""
     assert [done.trouble for done in replay(_migrator(mariadb, [sql_migration("1", "a", script)]))] == [""]
 
@@ -868,6 +898,13 @@ def test_a_file_that_is_attached_is_refused(sqlite: Database, tmp_path: Any) -> 
     migrator = _migrator(sqlite, [sql_migration("1", "a", script)])
     with pytest.raises(ConfigurationError, match=r"1_a\.up cannot be replayed: ATTACH reaches a file"):
         replay(migrator)
+
+
+def test_a_file_is_not_written_by_a_shadow(sqlite: Database, tmp_path: Any) -> None:
+    """Nor by VACUUM."""
+    script = f"-- dbmigrate: no-transaction\nVACUUM INTO '{tmp_path}/other.db';"
+    with pytest.raises(ConfigurationError, match="VACUUM reaches a file"):
+        replay(_migrator(sqlite, [sql_migration("1", "a", script)]))
 
 
 def test_a_session_that_is_left_open_is_ended(postgresql: Database) -> None:

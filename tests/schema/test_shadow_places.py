@@ -186,6 +186,50 @@ def test_another_kind_of_database_is_no_shadow(database: Database, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_comes_with_the_server_is_no_shadow(database: Database) -> None:
+    """All databases are made of it, or all sessions begin there."""
+    name = "template1" if database.kind == "postgresql" else "mysql"
+    with pytest.raises(ConfigurationError, match="comes with the server"):
+        replay(Migrator(database.url, MemorySource([USERS])), shadow_url=database.url.set(database=name))
+
+
+@pytest.mark.kinds("mariadb")
+def test_what_a_user_does_not_see_stays(database: Database, given: sa.URL) -> None:
+    """A procedure and an event of somebody else's, in a database that looks empty."""
+    name = f"{database.name}_few"
+    with _connected(given) as connection:
+        connection.exec_driver_sql("CREATE PROCEDURE p() SELECT 1")
+        connection.exec_driver_sql("CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1")
+    before = _snapshot(given)
+    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES"
+    database.execute(
+        f"CREATE USER {name}",
+        f"GRANT {rights} ON {database.name}.* TO {name}",
+        f"GRANT {rights} ON {given.database}.* TO {name}",
+    )
+    try:
+        migrator = Migrator(database.url.set(username=name), MemorySource([USERS]))
+        assert len(replay(migrator, shadow_url=given.set(username=name))) == 1
+        assert _snapshot(given) == before
+    finally:
+        database.execute(f"DROP USER {name}")
+
+
+def test_what_another_user_left_is_no_obstacle(postgresql: Database) -> None:
+    """Who may not drop it leaves it to those who may."""
+    name = f"{postgresql.name}_other"
+    left = postgresql.url.set(database=f"{postgresql.name}_shadow_0123abcd")
+    databases.create(left)
+    postgresql.execute(f"CREATE ROLE {name} LOGIN CREATEDB")
+    try:
+        migrator = Migrator(postgresql.url.set(username=name), MemorySource([USERS]))
+        assert len(replay(migrator)) == 1
+        assert databases.exists(left)
+    finally:
+        databases.drop(left, force=True)
+        postgresql.execute(f"DROP ROLE {name}")
+
+
 def test_nobody_elses_sessions_are_ended(mariadb: Database) -> None:
     """Names that differ in case are two databases."""
     other = mariadb.url.set(database=f"{mariadb.name}_Other")
