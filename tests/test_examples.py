@@ -474,11 +474,12 @@ def test_the_dialect_of_an_example_keeps_the_contract(postgresql: Database, tmp_
     assert re.search(r"^\d+ passed in", done.stdout, re.MULTILINE), done.stdout
 
 
-def test_the_ledger_of_an_example_keeps_the_contract(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["own_table_ledger", "archive_source"])
+def test_what_an_example_makes_keeps_its_contract(tmp_path: Path, name: str) -> None:
     """By the command that its README names."""
-    copied("own_table_ledger", tmp_path / "examples")
+    copied(name, tmp_path / "examples")
 
-    done = run(sys.executable, *pytest_of("own_table_ledger"), "-q", cwd=tmp_path)
+    done = run(sys.executable, *pytest_of(name), "-q", cwd=tmp_path)
 
     assert done.returncode == 0, done.stdout
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE), done.stdout
