@@ -28,8 +28,6 @@ _COMPARISON = re.compile(f"{_NAME} < {_NAME}")
 _PERIOD = re.compile(rf"^  PERIOD FOR {_NAME} \({_NAME}, {_NAME}\)", re.MULTILINE)
 _NO_OVERLAP = re.compile(rf"^  (?:UNIQUE|PRIMARY) KEY (?:{_NAME} )?\(.* WITHOUT OVERLAPS\)", re.MULTILINE)
 _SYSTEM_TIME = re.compile(r"PARTITION BY SYSTEM_TIME ?(.*?)(?: STARTS TIMESTAMP'.*?')?( AUTO)?$", re.MULTILINE)
-#: Each is four question marks in information_schema.
-_BEYOND = re.compile("[\U00010000-\U0010ffff]")
 #: What a DEFAULT is said to be in a list of columns.
 _REST = re.compile(r"\(?MAXVALUE(?:,MAXVALUE)*\)?")
 #: Both mean the same to every engine that has foreign keys.
@@ -65,14 +63,31 @@ def tables(about: Information, found: Sequence[Row]) -> Iterator[Object]:
         for check in checks
         if check.get("LEVEL") == "Column" and check["TABLE_NAME"] not in creates
     }
+    of_tables = dict[tuple[str, str], str]()
     for name, text in creates.items():
-        of_columns |= {(name, column): about.expression(check) for column, check in _column_checks(text)}
+        for is_column, what, check in _checks_of(text):
+            (of_columns if is_column else of_tables)[name, what] = about.expression(check)
     yield from _columns(about, known, of_columns)
     yield from _keys(about, known, creates)
     yield from _foreign_keys(about)
     of_periods = {(name, _unquoted(match.groups())[0]) for name, match in periods.items()}
-    beside = [check for check in checks if check.get("LEVEL") != "Column"]
-    yield from _named_checks(c for c in beside if (c["TABLE_NAME"], c["CONSTRAINT_NAME"]) not in of_periods)
+    beside = [
+        {**check, "CHECK_CLAUSE": of_tables[place]}
+        if (place := _place(check)) in of_tables and _is_cut(check)
+        else check
+        for check in checks
+        if check.get("LEVEL") != "Column"
+    ]
+    yield from _named_checks(check for check in beside if _place(check) not in of_periods)
+
+
+def _place(check: Row) -> tuple[str, str]:
+    return check["TABLE_NAME"], check["CONSTRAINT_NAME"]
+
+
+def _is_cut(check: Row) -> bool:
+    """Tell whether information_schema has no letters for what a check says: it knows none of four bytes."""
+    return "????" in check["CHECK_CLAUSE"]
 
 
 def _unclear(about: Information, checks: Iterable[Row], parts: dict[str, list[Row]]) -> Iterator[str]:
@@ -82,7 +97,7 @@ def _unclear(about: Information, checks: Iterable[Row], parts: dict[str, list[Ro
     for check in checks:
         # A check of a column keeps the name that the column had when it was made.
         is_of_another = check.get("LEVEL") == "Column" and _named(check["CHECK_CLAUSE"]) != {check["CONSTRAINT_NAME"]}
-        if is_of_another or _COMPARISON.fullmatch(check["CHECK_CLAUSE"]):
+        if is_of_another or _is_cut(check) or _COMPARISON.fullmatch(check["CHECK_CLAUSE"]):
             yield check["TABLE_NAME"]
     for name, rows in parts.items():
         # A DEFAULT is said to be a 0 here, and to be MAXVALUE where the list is of columns.
@@ -96,19 +111,21 @@ def _named(expression: str) -> set[str]:
     return {*_unquoted(piece[1:-1] for kind, piece, _ in tokens(expression, MYSQL) if kind == "name")}
 
 
-def _column_checks(create: str) -> Iterator[tuple[str, str]]:
-    """Give the columns that have a check behind them, each with it as information_schema would say it."""
-    depth, last, column, start = 0, "", "", 0
+def _checks_of(create: str) -> Iterator[tuple[bool, str, str]]:
+    """Give each check: whether it stands behind a column, the column or its own name, and what it says."""
+    depth, last, column, named, start = 0, "", "", "", 0
     for kind, piece, place in tokens(create, MYSQL):
         if kind in ("space", "comment", "code"):
             continue
         if depth == 1 and last in ("(", ","):
             column = _unquoted([piece[1:-1]])[0] if kind == "name" else ""
+        if depth == 1 and last == "CONSTRAINT" and kind == "name":
+            named = _unquoted([piece[1:-1]])[0]
         depth += (piece == "(") - (piece == ")")
-        if depth == 2 and piece == "(" and last == "CHECK" and column:  # noqa: PLR2004
+        if depth == 2 and piece == "(" and last == "CHECK":  # noqa: PLR2004
             start = place + 1
         elif depth == 1 and piece == ")" and start:
-            yield column, _BEYOND.sub("????", create[start:place])
+            yield bool(column), column or named, create[start:place]
             start = 0
         last = piece
 

@@ -307,6 +307,10 @@ _CHECKED: Final = "CREATE TABLE t (a INT CHECK (a > 0), b INT)"
         ((_CHECKED, "ALTER TABLE t ADD CONSTRAINT a CHECK (b > 0)"), {"a": "`a` > 0", "check a": "`b` > 0"}),
         (("CREATE TABLE t (a INT, b INT, CONSTRAINT a CHECK (b > 0))",), {"check a": "`b` > 0"}),
         (("CREATE TABLE t (a INT CHECK (b > 0), b INT CHECK (TRUE))",), {"a": "`b` > 0", "b": "1"}),
+        (
+            ("CREATE TABLE t (a VARCHAR(9), b INT CHECK (b > 1), CONSTRAINT `it's` CHECK (a <> '😀' AND b > 2))",),
+            {"b": "`b` > 1", "check it's": "`a` <> '😀' and `b` > 2"},
+        ),
         (("CREATE TABLE t (old JSON)", "ALTER TABLE t RENAME COLUMN old TO new"), {"new": "json_valid(`new`)"}),
         (
             (
@@ -314,7 +318,7 @@ _CHECKED: Final = "CREATE TABLE t (a INT CHECK (a > 0), b INT)"
                 `x``y` INT CHECK (`x``y` > (1)), z TEXT COMPRESSED CHECK (LENGTH(z) > 2), b DECIMAL(9, 3))""",
                 "ALTER TABLE t RENAME COLUMN a TO c, RENAME COLUMN `x``y` TO `y``z`",
             ),
-            {"c": "`c` <> '), `b` CHECK (1????'", "y`z": "`y``z` > 1", "z": "octet_length(`z`) > 2"},
+            {"c": "`c` <> '), `b` CHECK (1😀'", "y`z": "`y``z` > 1", "z": "octet_length(`z`) > 2"},
         ),
     ],
 )
