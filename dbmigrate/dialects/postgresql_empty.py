@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from dbmigrate.dialects.base import send
-from dbmigrate.dialects.postgresql_queries import own
+from dbmigrate.dialects.postgresql_queries import STANDARD_RIGHTS, THINGS, own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,15 +37,11 @@ _DROP = "SELECT 'DROP ' || CASE o.type {} ELSE upper(o.type) END || ' IF EXISTS 
         }.items()
     )
 )
-_THINGS = """CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
-    WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END"""
 _ROLE = "coalesce((SELECT quote_ident(r.rolname) FROM pg_roles r WHERE r.oid = x.grantee), 'PUBLIC')"
 #: Rights that whoever makes something has given or taken before: once they are those of the server, they are forgotten.
 _DEFAULTS = """SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I {doing} %s {whom} ', w.rolname, {things})
     || {role} FROM pg_default_acl d JOIN pg_roles w ON w.oid = d.defaclrole
     CROSS JOIN LATERAL aclexplode({rights}) x WHERE d.defaclnamespace = 0"""
-_STANDARD_RIGHTS = "acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END, d.defaclrole)"
-
 _REMOVING = (
     # Or they would be asked about the rest.
     f"""SELECT format('DROP EVENT TRIGGER %I', e.evtname) FROM pg_event_trigger e
@@ -68,10 +64,10 @@ _REMOVING = (
     f"""SELECT format('DROP LANGUAGE IF EXISTS %I CASCADE', c.lanname) FROM pg_language c
     WHERE c.oid >= 16384 AND {own("pg_language", "c.oid")}""",
     f"""SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I REVOKE ALL ON %s FROM ', w.rolname,
-    n.nspname, {_THINGS}) || {_ROLE} FROM pg_default_acl d JOIN pg_roles w ON w.oid = d.defaclrole
+    n.nspname, {THINGS}) || {_ROLE} FROM pg_default_acl d JOIN pg_roles w ON w.oid = d.defaclrole
     JOIN pg_namespace n ON n.oid = d.defaclnamespace CROSS JOIN LATERAL aclexplode(d.defaclacl) x""",
-    _DEFAULTS.format(doing="REVOKE ALL ON", whom="FROM", things=_THINGS, role=_ROLE, rights="d.defaclacl"),
-    _DEFAULTS.format(doing="GRANT ALL ON", whom="TO", things=_THINGS, role=_ROLE, rights=_STANDARD_RIGHTS),
+    _DEFAULTS.format(doing="REVOKE ALL ON", whom="FROM", things=THINGS, role=_ROLE, rights="d.defaclacl"),
+    _DEFAULTS.format(doing="GRANT ALL ON", whom="TO", things=THINGS, role=_ROLE, rights=STANDARD_RIGHTS),
 )
 #: The schema public, as it came.
 _RESTORING = (

@@ -415,16 +415,19 @@ FROM (
     FROM pg_foreign_server s WHERE s.srvacl IS NOT NULL AND {own("pg_foreign_server", "s.oid")}
 ) o {_EXPLODED} GROUP BY o.schema, o.name, o.kind, o.part_of, o.owner, x.grantee"""
 
+#: What rights of whoever makes something are about, and what they are where nobody said anything.
+THINGS = """CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
+        WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END"""
+STANDARD_RIGHTS = "acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END, d.defaclrole)"
+
 # In a schema they are added to what is so everywhere. The role that owns the database or asks has no name here.
 _DEFAULT_PRIVILEGES = f"""
 SELECT 'pg_default_acl', o.oid, 'default privileges', o.schema, '',
     concat_ws(' ', 'on', o.things, 'of ' || o.role, 'to', g.who),
     o.things AS "on", o.role AS "of", g.who AS "to", g.privileges, g."with grant option", g.revoked
 FROM (SELECT d.oid, coalesce(n.nspname::text, '') AS schema, '' AS part, d.defaclrole AS owner, d.defaclacl AS acl,
-    CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
-        WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END AS things,
-    CASE WHEN d.defaclnamespace = 0 THEN acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's'
-        ELSE d.defaclobjtype END, d.defaclrole) END AS standard,
+    {THINGS} AS things,
+    CASE WHEN d.defaclnamespace = 0 THEN {STANDARD_RIGHTS} END AS standard,
     (SELECT quote_ident(r.rolname) FROM pg_roles r WHERE r.oid = d.defaclrole AND r.rolname <> current_user
         AND r.oid <> (SELECT datdba FROM pg_database WHERE datname = current_database())) AS role
     FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace) o

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from dbmigrate.dialects.base import rows, send, send_unless
-from dbmigrate.dialects.postgresql_clauses import literal
+from dbmigrate.dialects.postgresql_clauses import literal, quoted
 from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
 from dbmigrate.scanner import ScriptError, tokens
 
@@ -75,8 +75,8 @@ def imitate(
         if name in created | cascading or schema.lower() in schemas or (is_usual and ("if", name) in made):
             continue  # or a script would find there what it is to create
         if not schema.startswith("pg_"):
-            send(new, f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}")
-        send(new, f"CREATE EXTENSION IF NOT EXISTS {_quoted(extension)} SCHEMA {_quoted(schema)} CASCADE")
+            send(new, f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+        send(new, f"CREATE EXTENSION IF NOT EXISTS {quoted(extension)} SCHEMA {quoted(schema)} CASCADE")
     if not _PUBLIC.search(said):
         wanted, had = ({tuple(row) for row in rows(connection, _PUBLIC_RIGHTS)} for connection in (live, new))
         for doing, whom, what in (("REVOKE", "FROM", had - wanted), ("GRANT", "TO", wanted - had)):
@@ -101,7 +101,3 @@ def _said(scripts: Iterable[str]) -> str:
             pieces.append(script)  # what is wrong with it is said when it is to run
         pieces.append(";")
     return "".join(pieces).lower()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -152,7 +152,7 @@ def drift(
             end, for users who may not create databases (not for SQLite): everything goes that the user has the right to
             drop. Empty is what has nothing of that; others may keep extensions there. None: one beside the database
             itself, which the user must have the right to create (PostgreSQL: 13 or later); for SQLite a temporary file.
-            What a killed call left is removed by the next one.
+            What a killed call left on a server is removed by the next one.
         prepare: Called with a connection to each shadow database, in a transaction, before the first migration: for
             whatever migrations expect to find. Extensions that no script creates, settings of the database, rights on
             the schema `public` if no script speaks of it (PostgreSQL), and the default collation (MariaDB) are made
@@ -225,8 +225,9 @@ def compare_models(
     are dropped there, and `metadata.create_all` makes those of the models. So types and defaults are compared as the
     database has them, however they are spelled, and models may use functions that migrations make, as far as these need
     no table. Only what models can have is compared: tables with their columns, keys, checks and indexes, and the types
-    they use; not views, triggers and routines. Names of constraints count; those that
-    PostgreSQL chose do not, where all else is the same. For the arguments see `drift`.
+    they use; not views, triggers and routines. A table of the models with the name of a view is taken for that view, and
+    not compared. Names of constraints count; those that PostgreSQL chose do not, where all else is the same. For the
+    arguments see `drift`.
 
     Raises what `replay` raises, and what SQLAlchemy raises if the models cannot be created: by events of theirs, for
     one, that create again what migrations made.

@@ -471,19 +471,11 @@ def test_names_of_columns_in_another_case() -> None:
     assert 'UniqueConstraint("Mail")' in text
 
 
+#: Types of which SQLAlchemy has other words, or none.
+_OTHERS: Final = ("INT", "ARRAY", "URL", "DOUBLE_PRECISION", "LABEL_STYLE_NONE", "MONEY", "CHARACTER(5)", "TABLES")
 _TYPES: Final = (
     *("DOUBLE PRECISION", "UUID", "CLOB", "BINARY(16)", "VARBINARY(5)", "DOUBLE", "JSON", "TIMESTAMP", "NUMERIC(3, 1)"),
-    *(
-        "INT",
-        "INT PRIMARY KEY",
-        "ARRAY",
-        "URL",
-        "DOUBLE_PRECISION",
-        "LABEL_STYLE_NONE",
-        "MONEY",
-        "CHARACTER(5)",
-        "TABLES",
-    ),
+    *("INT PRIMARY KEY", *_OTHERS),
 )
 
 
@@ -501,16 +493,7 @@ def test_types_of_sqlite_are_sqlalchemys_where_it_writes_them_so(tmp_path: Path)
     one.dispose()
     two.dispose()
     written_so = re.findall(r'Column\("x", AsWritten\("(.*)"\)', text)
-    assert {found.upper() for found in written_so} == {
-        "INT",
-        "ARRAY",
-        "URL",
-        "DOUBLE_PRECISION",
-        "LABEL_STYLE_NONE",
-        "MONEY",
-        "CHARACTER(5)",
-        "TABLES",
-    }
+    assert {found.upper() for found in written_so} == {*_OTHERS}
     checked(text, tmp_path)
 
 
