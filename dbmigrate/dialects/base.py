@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CursorResult
     from sqlalchemy.engine import URL, Connection
 
-    from dbmigrate.catalogue import Object
+    from dbmigrate.catalogue import Object, Snapshot
     from dbmigrate.dialects.client import Client
     from dbmigrate.dialects.evidence import Effect, Seen
     from dbmigrate.scanner import Statement
@@ -143,6 +143,12 @@ class Dialect:
     def as_named(self, before: Iterable[Object], after: Iterable[Object]) -> Iterable[Object]:  # noqa: ARG002
         """Return what was before by the names that it has after, as far as it is the same and nobody chose them."""
         return before
+
+    def selected(self, taken: Snapshot, is_wanted: Callable[[Object], bool]) -> Snapshot:
+        """Return what is wanted of a snapshot, and what that needs where its script would not run without."""
+        from dbmigrate.catalogue import sorted_snapshot  # noqa: PLC0415 - only where schemas are compared
+
+        return sorted_snapshot(taken.dialect, filter(is_wanted, taken))
 
     def make_room(self, objects: Iterable[Object]) -> Iterable[str]:
         """Return the statements that drop what SQLAlchemy's models can have, as far as it stands for itself."""

@@ -23,12 +23,12 @@ from dbmigrate.scanner import blanked
 from dbmigrate.script import PLAIN, Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import URL, Connection
 
-    from dbmigrate.catalogue import Object
+    from dbmigrate.catalogue import Object, Snapshot
     from dbmigrate.dialects.evidence import Effect, Seen
     from dbmigrate.scanner import Statement
 
@@ -141,6 +141,12 @@ class PostgreSQL(Dialect):
     def for_shadow(self, text: str, live: str, others: Collection[str]) -> str:  # noqa: ARG002
         """Leave out what belongs to the whole server: roles, databases, tablespaces, its settings, rights on them."""
         return blanked(text, self.grammar, _is_of_the_server)
+
+    def selected(self, taken: Snapshot, is_wanted: Callable[[Object], bool]) -> Snapshot:
+        """Have schemas, types, sequences and functions with what names them."""
+        from dbmigrate.dialects.postgresql_selected import selected  # noqa: PLC0415 - only for a part of a script
+
+        return selected(taken, is_wanted)
 
     def make_room(self, objects: Iterable[Object]) -> Iterable[str]:
         """Drop tables with what needs them, their types and sequences, and what would be asked about new ones."""

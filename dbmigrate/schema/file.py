@@ -19,13 +19,12 @@ from dbmigrate.model import Outcome, Report
 from dbmigrate.run import Run, Settings, writing
 from dbmigrate.schema import script, snapshot
 from dbmigrate.schema.python import module, wanted
-from dbmigrate.schema.selected import selected
 
 
 def described(run: Run, *, sql: bool, include: Collection[str] = (), exclude: Collection[str] = ()) -> str:
     """Return the schema as a script, or as Python; `include` and `exclude` are those of `code`.
 
-    What they leave of a script has what it needs with it, as `selected` has it.
+    What they leave of a script has what it needs with it, as `selected` of its dialect has it.
 
     Raises ConfigurationError where there is no text for what is there, or nothing that is included.
     """
@@ -37,7 +36,7 @@ def described(run: Run, *, sql: bool, include: Collection[str] = (), exclude: Co
     if not sql:
         return module(taken, run.connection, include=include, exclude=exclude)
     try:
-        return script(selected(taken, is_wanted) if include or exclude else taken)
+        return script(run.dialect.selected(taken, is_wanted) if include or exclude else taken)
     except ValueError as error:  # something in it is hidden from this user
         raise ConfigurationError(f"there is no SQL for this schema: {error}") from error
 

@@ -225,8 +225,8 @@ def compare_models(
     are dropped there, and `metadata.create_all` makes those of the models. So types and defaults are compared as the
     database has them, however they are spelled, and models may use functions that migrations make, as far as these need
     no table. Only what models can have is compared: tables with their columns, keys, checks and indexes, and the types
-    they use; not views, triggers and routines. A table of the models with the name of a view is taken for that view, and
-    not compared. Names of constraints count; those that PostgreSQL chose do not, where all else is the same. For the
+    they use; not views, triggers and routines. A table of the models with the name of a view is taken for it, and not
+    compared. Names of constraints count; those that PostgreSQL chose do not, where all else is the same. For the
     arguments see `drift`.
 
     Raises what `replay` raises, and what SQLAlchemy raises if the models cannot be created: by events of theirs, for

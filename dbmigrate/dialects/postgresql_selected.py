@@ -1,4 +1,4 @@
-"""A part of a snapshot, with what that part needs.
+"""A part of a snapshot of PostgreSQL, with what that part needs.
 
 Laws of this file: pure. What is needed is found by the names that are in the words of the database: rather one object
 too many than one too few.
@@ -22,12 +22,10 @@ _HOME = ("schema", "", "", "public")
 def selected(snapshot: Snapshot, wanted: Callable[[Object], bool]) -> Snapshot:
     """Return what is wanted of a snapshot, and what that needs where its script would not run without.
 
-    On PostgreSQL those are the schemas and extensions of what is wanted, and the types, sequences and functions that it
-    names; `public`, which every database has, is always there.
+    Those are the schemas and extensions of what is wanted, and the types, sequences and functions that it names;
+    `public`, which every database has, is always there.
     """
     found = {item.key: item for item in snapshot if wanted(item)}
-    if snapshot.dialect != "postgresql":
-        return sorted_snapshot(snapshot.dialect, found.values())
     by_key = {item.key: item for item in snapshot}
     places, parts = dict[tuple[str, str], list[Object]](), dict[tuple[str, str], list[Object]]()
     for item in snapshot:
