@@ -21,7 +21,6 @@ from dbmigrate.errors import (
     SourceError,
     counted,
 )
-from dbmigrate.journal import journalled
 from dbmigrate.ledger import TableLedger
 from dbmigrate.model import Outcome, Record, Step
 from dbmigrate.plan import History, unfinished
@@ -65,9 +64,12 @@ def execute(
             except StoppedError as stopped:
                 stopped.course = (steps, before)
                 raise
+        elif isinstance(run.ledger, TableLedger):
+            from dbmigrate.journal import journalled  # noqa: PLC0415 - most steps are transactions
+
+            before = journalled(run, batch[0], before)
         else:
-            record = (journalled if isinstance(run.ledger, TableLedger) else _beside)(run, batch[0], before)
-            before = run.ledger.behind(run.connection, record)
+            before = run.ledger.behind(run.connection, _beside(run, batch[0], before))
         steps = steps[len(batch) :]
         if any(script_of(step).changes_session for step in batch):
             break

@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 from sqlalchemy.engine import Connection
@@ -180,12 +181,8 @@ class TableLedger:
         """Return an INSERT of some rows, in the driver's own parameter style; SQLAlchemy's would cost as much again."""
         style, name = connection.dialect.paramstyle, self._name(connection, suffix)
         if style in ("format", "pyformat"):
-            name, mark = beside_places(connection, name), "%s"
-        else:
-            mark = "?" if style == "qmark" else "${}"
-        row = f"({', '.join([mark] * len(columns))})"
-        marks = ", ".join([row] * rows).format(*range(1, rows * len(columns) + 1))
-        return f"INSERT INTO {name} ({', '.join(columns)}) VALUES {marks}"
+            name = beside_places(connection, name)
+        return f"INSERT INTO {name} {_values(style, columns, rows)}"
 
     def _select(self, connection: Connection, sql: str) -> Sequence[Sequence[Any]]:
         """Run a SELECT of ours; a missing table has no rows, and does not spoil the transaction that we began."""
@@ -237,6 +234,15 @@ class TableLedger:
 
     def _name(self, connection: Connection, suffix: str = "") -> str:
         return self.name(self._dialect(connection), suffix)
+
+
+@lru_cache(maxsize=64)
+def _values(style: str, columns: Sequence[str], rows: int) -> str:
+    """Return what follows the name in an INSERT, with the places for values in a parameter style."""
+    mark = "%s" if style in ("format", "pyformat") else "?" if style == "qmark" else "${}"
+    row = f"({', '.join([mark] * len(columns))})"
+    marks = ", ".join([row] * rows).format(*range(1, rows * len(columns) + 1))
+    return f"({', '.join(columns)}) VALUES {marks}"
 
 
 def _moment(value: datetime | str | None) -> datetime | None:

@@ -31,7 +31,6 @@ from dbmigrate.errors import (
     TargetError,
 )
 from dbmigrate.execute import admit, execute
-from dbmigrate.journal import check_resumable, journalled
 from dbmigrate.ledger import Ledger, LedgerBusyError, TableLedger
 from dbmigrate.model import (
     Ahead,
@@ -331,6 +330,8 @@ class Migrator(Settings):
         then `resolve` it first) or a statement that ran was edited; MigrationInProgress if the session that began it is
         still there; otherwise what `upgrade` raises.
         """
+        from dbmigrate.journal import check_resumable, journalled  # noqa: PLC0415 - seldom needed
+
         began = time.monotonic()
         with self._described() as ended, self._dead_step() as (run, survey, begun):
             run.outcomes = ended

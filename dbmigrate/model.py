@@ -87,8 +87,10 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - what JSON knows
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)  # those below have their own
 class _Named(_Value):
+    """What is about one migration."""
+
     #: An opaque string; the order of versions is the source's business.
     version: str
     name: str

@@ -20,6 +20,7 @@ CHANGED = "the file changed while it was in use: call again"
 _DIRECTIVE = re.compile(r"--[ \t]*dbmigrate:[ \t]*(?P<word>[^\n]*?)\s*\Z")
 _SQLX_DIRECTIVE = re.compile(r"--[ \t]*(?P<word>no-transaction)\s*\Z")
 _SHORT = 1024  # characters
+_BATCH = 256  # tokens
 _WRITES = {"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE", "TRUNCATE", "DROP", "ALTER", "RENAME"}
 _SAVEPOINTS, _OURS = {"SAVEPOINT", "RELEASE", "ROLLBACK"}, "DBMIGRATE_"
 _SEVERAL = {"DROP", "TRUNCATE", "RENAME"}
@@ -160,7 +161,7 @@ def _read_along(
 
     A directive is a word, its offset, and whether it stands above the first statement.
     """
-    head = True
+    head, pieces = True, list[str]()
     for token in found:
         yield token
         kind, piece, place = token
@@ -178,8 +179,11 @@ def _read_along(
         elif "\r" in piece:
             piece = piece.replace("\r\n", "\n")
         head = head and kind == "comment"
-        update(piece.encode())
-        update(b"\0")
+        pieces.append(piece)
+        if len(pieces) == _BATCH:
+            update("\0".join([*pieces, ""]).encode())
+            pieces.clear()
+    update("\0".join([*pieces, ""]).encode() if pieces else b"")
 
 
 def inspect(

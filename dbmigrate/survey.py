@@ -154,7 +154,8 @@ def _look_at(step: Step, dialect: Dialect, ledger: TableLedger | PlainLedger | N
         more += unreadable(down)
     if more:
         script = replace(script, problems=(*script.problems, *more))
-    return replace(step, script=script, transactional=transactional and (ledger is None or ledger.transactional))
+    transactional = transactional and (ledger is None or ledger.transactional)
+    return Step(step.migration, step.direction, script, transactional)
 
 
 def _locate(finding: Finding, migrations: Iterable[Migration], dialect: Dialect) -> Finding:

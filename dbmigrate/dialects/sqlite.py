@@ -360,7 +360,7 @@ def _file(url: URL) -> str:
 
 
 def _in_temp(head: tuple[str, ...]) -> bool:
-    return any(a.strip("\"'`[]").upper() == "TEMP" and b == "." for a, b in pairwise(head))
+    return "." in head and any(a.strip("\"'`[]").upper() == "TEMP" and b == "." for a, b in pairwise(head))
 
 
 def _pragma(words: list[str]) -> Traits:
