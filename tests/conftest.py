@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import re
@@ -93,6 +94,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Four even on two cores, for tests wait a lot; no more, for each may use many connections."""
     return 4
+
+
+def pytest_collection_finish() -> None:
+    """Keep thousands of collected tests out of what each collection of garbage goes through."""
+    gc.collect()
+    gc.freeze()
 
 
 _Servers = dict[servers.Kind, servers.Server | str]

@@ -64,6 +64,7 @@ def test_what_is_right_passes(database: Database, url: URL) -> None:
 
         processes = 3
         metadata = models
+        since = "1" if database.server else None  # a database on a server takes a while to create
 
         def make(self) -> Migrator:
             """Return it."""
@@ -232,12 +233,17 @@ def test_a_statement_that_a_person_would_be_asked_about(url: URL) -> None:
 
         known_doubts = ("2_empty",)
 
-    migrations = USERS, sql_migration("2", "empty", "TRUNCATE TABLE users")
-    with pytest.raises(AssertionError, match=r"a person would be asked whether this has run: 2_empty up: .*TRUNCATE"):
-        over(url, *migrations).test_a_kill_does_no_harm()
-    known = Known()
-    known.migrator = Migrator(url, MemorySource(migrations))
+    class Unknown(MigrationTests):
+        """It is not."""
+
+    Known.since = Unknown.since = "1"
+    known, unknown = Known(), Unknown()
+    source = MemorySource([USERS, sql_migration("2", "empty", "TRUNCATE TABLE users")])
+    known.migrator = unknown.migrator = Migrator(url, source)
+
     known.test_a_kill_does_no_harm()
+    with pytest.raises(AssertionError, match=r"a person would be asked whether this has run: 2_empty up: .*TRUNCATE"):
+        unknown.test_a_kill_does_no_harm()
 
 
 def test_without_migrations_there_is_nothing_to_test(url: URL) -> None:

@@ -285,6 +285,7 @@ MIGRATION_TESTS: Final = """
     """
 
 
+@pytest.mark.kinds("sqlite", "mariadb")
 def test_the_tests_of_migrations_in_one_line(project: Project) -> None:
     """They use the Migrator of the project, each with a database of its own."""
     project.write(migrations=MIGRATION_TESTS, users=USERS)

@@ -310,7 +310,9 @@ def test_killed_at_every_boundary(database: Database, tmp_path: Path, injected: 
 
     # A few of them do, before and after this and that, with other drivers than the default, for what is sent is the
     # same; and more where a long call is made of the steps of upgrade() and downgrade(), which are killed at each.
-    stride = 13 if not database.is_default else 1 if case.doubts or case.count < len(_FILES) // 2 + 1 else 3
+    stride = 1 if case.doubts or case.count < len(_FILES) // 2 + 1 else 5
+    if not database.is_default:
+        stride = 13 if case.doubts else 29
     boundary, seen = 0, set[tuple[str, int]]()
     while True:
         world.clean()
