@@ -56,13 +56,14 @@ def execute(
     unless the error says so.
     """
     admit(run, steps)
-    while steps:
-        batch = steps if together else steps[:1]
+    place = 0
+    while place < len(steps):
+        batch = steps if together else steps[place : place + 1]
         if batch[0].transactional:
             try:
                 before = _in_transaction(run, batch, before)
             except StoppedError as stopped:
-                stopped.course = (steps, before)
+                stopped.course = (steps[place:], before)
                 raise
         elif isinstance(run.ledger, TableLedger):
             from dbmigrate.journal import journalled  # noqa: PLC0415 - most steps are transactions
@@ -70,10 +71,10 @@ def execute(
             before = journalled(run, batch[0], before)
         else:
             before = run.ledger.behind(run.connection, _beside(run, batch[0], before))
-        steps = steps[len(batch) :]
+        place += len(batch)
         if any(script_of(step).changes_session for step in batch):
             break
-    return steps, before
+    return steps[place:], before
 
 
 def admit(run: Run, steps: Sequence[Step]) -> None:

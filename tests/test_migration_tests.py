@@ -166,6 +166,24 @@ def test_the_schema_file_is_none_of_a_tests(url: URL, tmp_path: Path) -> None:
     assert list(tmp_path.glob("schema*")) == []
 
 
+@pytest.mark.usefixtures("kit_alone")
+@pytest.mark.kinds("postgresql", "mariadb")
+@pytest.mark.parametrize("same", [True, False], ids=["of its run", "of another run"])
+def test_a_process_that_copies_is_not_taken_for_dead(url: URL, tmp_path: Path, same: bool) -> None:
+    """By one that ends, or begins, just when there is no database of its own: the template stays."""
+    migrator = Migrator(url, MemorySource([USERS]))
+    kit, other = Kit(tmp_path / "a", "a", "gw0"), Kit(tmp_path / "a", "a", "gw1") if same else Kit(tmp_path / "b", "b")
+    own = kit.fresh(migrator)
+    assert databases.drop(own, force=True)  # as a copy begins
+
+    other.fresh(migrator)
+    other.close()
+
+    assert kit.fresh(migrator) == own
+    kit.close()
+    assert databases.exists(own) is False
+
+
 def test_models_that_differ(url: URL) -> None:
     """Each difference is named; without models there is nothing to test."""
     models = MetaData()

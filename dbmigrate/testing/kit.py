@@ -6,7 +6,8 @@
 
 Laws: only databases that are called as `NAME` says are touched, never the one in the URL of a Migrator; each belongs to
 a run, whose processes hold a lock for as long as they live, and those of a run without such a lock are dropped by the
-next one. All processes of a run share a folder, in which the template is made by one of them.
+next one. So each process has one, its mark, that is there all the time: its own is not, while it is copied anew. All
+processes of a run share a folder, in which the template is made by one of them.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class _Place:
     connection: Connection
     #: The lock that says that this process lives.
     lock: str
+    #: The database by whose name others know of this process.
+    mark: URL
     own: URL
     #: That of the whole run.
     template: URL
@@ -111,7 +114,8 @@ class Kit:
         with self._stack:
             for place in self._places.values():
                 place.dialect.end_sessions(place.connection, str(place.own.database))
-                database.drop(place.own, force=True)
+                for url in (place.own, place.mark):
+                    database.drop(url, force=True)
                 if not place.dialect.begin_is_the_lock:
                     place.dialect.unlock(place.connection, place.lock)
                 with self._alone():
@@ -140,20 +144,22 @@ class Kit:
         key = _key(migrator)
         if key not in self._places:
             own, template = (self._url(migrator, self._name(who, key)) for who in (self._worker, _TEMPLATE))
+            mark = self._url(migrator, f"{self._name(self._worker, key)}_0")
             self._folder.mkdir(parents=True, exist_ok=True)
             dialect, connection, _ = self._stack.enter_context(database.managing(own))
             lock = _lock(dialect, self._run, self._worker, key)
             if not (dialect.begin_is_the_lock or dialect.try_lock(connection, lock)):
                 raise ConfigurationError(f"another process of this run is called {self._worker}: call it otherwise")
-            self._places[key] = _Place(migrator, key, dialect, connection, lock, own, template)
+            self._places[key] = _Place(migrator, key, dialect, connection, lock, mark, own, template)
         self._known[id(migrator)] = migrator, self._places[key]
         return self._places[key]
 
     def _complete(self, place: _Place) -> None:
         """See that there is a template, and that this process's own database is one that it made."""
         # It has the lock by now: a database of a process without one is nobody's.
-        if not database.create(place.own):
-            raise ConfigurationError(f"there is a database {place.own.database}, which this process did not make")
+        for url in (place.mark, place.own):
+            if not database.create(url):
+                raise ConfigurationError(f"there is a database {url.database}, which this process did not make")
         note = self._note(place.key)
         with self._alone():
             if not note.exists():
