@@ -134,7 +134,8 @@ class _Journal(Tracker):
             self.add(statement, "done")
             self.close()  # which may fail, and take the statement with it
             return
-        self.add(statement, "started", catalogue=self.look(statement))
+        catalogue = self.look(statement)
+        self.add(statement, "started", catalogue=catalogue)
         self.flush()
         if not traits.commits_before:
             self.close()
@@ -148,6 +149,8 @@ class _Journal(Tracker):
             send(self.run.connection, sql)
         self.is_open = inside
         self.add(statement, "done")
+        if catalogue is None and not inside:  # nobody but a person could tell, so it does not wait for another commit
+            self.close()
 
     def _patience(self, statement: Statement) -> tuple[Sequence[str], Sequence[str]]:
         """Return what lifts our lock timeout for a statement that nobody waits behind, and what sets it again."""
@@ -182,9 +185,10 @@ class _Journal(Tracker):
 
     def know_again(self, statement: Statement | None) -> None:
         """Have what a rollback took away written again; not that a statement is done which it took back."""
-        if statement is not None and self.entries and self.entries[-1].ordinal == statement.ordinal:
-            self.entries.pop()  # its COMMIT failed
         written = {entry.entry for entry in self.run.ledger.journal(self.run.connection, self.record.seq) or ()}
+        last = self.entries[-1:]
+        if statement is not None and any(e.ordinal == statement.ordinal and e.entry not in written for e in last):
+            self.entries.pop()  # its COMMIT failed; what is written says that it failed in an earlier call
         self.unwritten = [entry for entry in self.entries if entry.entry not in written]
 
     def add(self, statement: Statement, state: State, error: str | None = None, catalogue: str | None = None) -> None:

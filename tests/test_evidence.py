@@ -452,6 +452,36 @@ def test_what_does_not_show_is_asked_of_a_person(mariadb: Database) -> None:
             _migrator(mariadb, *scripts).resume()
 
 
+def test_what_came_to_its_end_is_not_asked(mariadb: Database) -> None:
+    """Also where nothing shows: that it is done is committed before anything else is sent."""
+    scripts = ["CREATE TABLE a (x INT); TRUNCATE TABLE a; INSERT INTO a VALUES (1)"]
+    _interrupt(mariadb, scripts, "INSERT INTO a")
+
+    assert _ran(_migrator(mariadb, *scripts).resume()) == ["1_x up"]
+    assert mariadb.query("SELECT * FROM a") == [(1,)]
+
+
+@pytest.mark.default_driver
+def test_what_fails_again_is_written_down_again(database: Database) -> None:
+    """A statement that failed, and fails when the step is resumed, and again: each time the last error is known."""
+    begin = "-- dbmigrate: no-transaction\nCREATE TABLE a (x INT);\n"
+    with pytest.raises(MigrationFailed):
+        _migrator(database, f"{begin}INSERT INTO nowhere VALUES (1)").upgrade()
+
+    for number in (2, 3):
+        wrong = _migrator(database, f"{begin}INSERT INTO nowhere{number} VALUES (1)")
+        with pytest.raises(
+            MigrationFailed, match=rf"nowhere{number}(.|\n)*statement 2 .*failed with: .*nowhere{number}"
+        ):
+            wrong.resume()
+        (finding,) = wrong.status().findings
+        assert isinstance(finding, Unfinished)
+        assert f"nowhere{number}" in str(finding.error)
+
+    assert _ran(_migrator(database, f"{begin}INSERT INTO a VALUES (1)").resume()) == ["1_x up"]
+    assert database.query("SELECT * FROM a") == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("edited", "words"),
     [

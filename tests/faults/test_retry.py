@@ -207,6 +207,31 @@ def test_a_deadlock_outside_a_transaction(database: Database) -> None:
     m.verify()
 
 
+@pytest.mark.default_driver
+@pytest.mark.fault("a statement finds a row locked when it runs, and again when its step is resumed")
+def test_a_statement_that_failed_before_waits_its_turn_in_resume(database: Database) -> None:
+    """What the journal has of it from the first call is no obstacle to the tries of the second."""
+    sql = "-- dbmigrate: no-transaction\nCREATE TABLE c (x INT);\nUPDATE a SET x = x + 1;"
+    source = MemorySource([sql_migration("1", "outside", sql)])
+    with database.connect(autocommit=False) as other, closing(other.cursor()) as cursor:
+        cursor.execute("UPDATE a SET x = 10")
+        with pytest.raises(MigrationFailed, match="statement 2"):
+            Migrator(database.url, source, lock_timeout=_impatient(database), retries=0).upgrade()
+        events = list[Retrying]()
+
+        def see(event: Event) -> None:
+            if isinstance(event, Retrying):
+                events.append(event)
+                if len(events) == 2:
+                    other.commit()
+
+        m = Migrator(database.url, source, lock_timeout=_impatient(database), on_event=see)
+        m.resume()
+    assert len(events) == 2
+    assert database.query("SELECT x FROM a") == [(11,)]
+    m.verify()
+
+
 @pytest.mark.kinds("mariadb")
 @pytest.mark.fault("a statement that fails when it has had a part of its effect")
 def test_half_of_a_drop(database: Database) -> None:
