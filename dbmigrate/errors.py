@@ -67,8 +67,9 @@ class SourceError(MigrationError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         found = tuple(problems)
         first = found[0]
-        count = f"{len(found)} problems with the migrations; nothing was run:\n" if len(found) > 1 else ""
-        message = count + "\n".join(map(str, found))
+        message = f"{first}. Nothing was run"
+        if len(found) > 1:
+            message = "\n".join([f"{len(found)} problems with the migrations; nothing was run:", *map(str, found)])
         super().__init__(message, problems=found, origin=first.origin, line=first.line, reason=first.reason)
 
 

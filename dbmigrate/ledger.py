@@ -216,8 +216,8 @@ class TableLedger:
             if dialect.is_conflict(error):
                 raise LedgerConflict(f"the ledger {self.table} moved: {said}") from error
             raise LedgerError(
-                f"the ledger {self.table} cannot be written: {said}. Nothing stays of the step that it is about: see "
-                "that it can be, and call again"
+                f"the ledger {self.table} cannot be written: {said}. {dialect.hint(error) or 'See that it can be'}, "
+                "and call again; nothing stays of the step that was to be recorded"
             ) from error
 
     def _dialect(self, connection: Connection) -> Dialect:

@@ -313,7 +313,9 @@ class Migrator(Settings):
 
         def choose(survey: Survey) -> tuple[Step, ...]:
             if (survey.history.seq, survey.history.chain) != (plan.head, plan.chain):
-                raise StalePlan("the ledger moved after the plan was made: plan again", report=Report())
+                raise StalePlan(
+                    "the ledger moved after the plan was made: plan again. Nothing was run", report=Report()
+                )
             return plan.steps
 
         return self._run(choose, fixed=True)
@@ -445,9 +447,8 @@ class Migrator(Settings):
         `fixed`: the first plan is carried out or nothing, as whenever something is taken back; otherwise a ledger that
         moved is planned from again. `redo`: in one transaction, if that is possible.
         """
-        began = time.monotonic()
-        migrations, run = sound(self.source.load()), Run(self)
-        known: Known = {}
+        run = Run(self)
+        migrations, known = sound(self.source.load()), Known()
 
         def chosen(survey: Survey, *, unlocked: bool = False) -> tuple[Sequence[Step], History]:
             # what redo takes back was perhaps edited: that is what it is for
@@ -457,7 +458,7 @@ class Migrator(Settings):
 
         is_new = not self.dialect.exists(self.url)
         if is_new and not chosen(look(run, migrations, empty=True))[0]:  # a connection would create it
-            return Report((), time.monotonic() - began)
+            return run.report
         course: tuple[Sequence[Step], History | Record] | None = None  # steps, and what they follow
         seq, one = -1, False
         with self._described() as run.outcomes, engine_of(self.database) as engine:
@@ -490,7 +491,7 @@ class Migrator(Settings):
                 except MigrationError as error:
                     _complete(run, error)
                     raise
-        return Report(tuple(run.outcomes), time.monotonic() - began)
+        return run.report
 
     def _described(self) -> AbstractContextManager[list[Outcome]]:
         """Give a list for the steps that end in what is inside; if there are any, the schema file is written.
@@ -608,5 +609,5 @@ def _stale(run: Run, why: str = FASTER) -> StalePlan:
     return StalePlan(
         f"{why}: {len(run.outcomes)} of the steps ran here, and the rest was left. "
         f"{'' if run.dialect.waits else 'Roll your transaction back. '}status() tells what is applied now",
-        report=Report(tuple(run.outcomes)),
+        report=run.report,
     )

@@ -108,6 +108,8 @@ class Run:
     tried: Step | None = None
     tries: int = 0
     tried_since: float = 0.0
+    #: When the call began.
+    began: float = field(default_factory=time.monotonic)
     #: Each COMMIT that got no answer.
     losses: list[LostAtCommitError] = field(default_factory=list[Any])
 
@@ -121,6 +123,11 @@ class Run:
         """What a message can say of the steps of this call."""
         count = len(self.outcomes)
         return f"{counted(count, 'step')} of this call had been committed before" if count else "Nothing was run"
+
+    @property
+    def report(self) -> Report:
+        """What happened so far."""
+        return Report(tuple(self.outcomes), time.monotonic() - self.began)
 
     def emit(self, event: Event) -> None:
         """Tell who listens what happens."""
@@ -152,8 +159,8 @@ class Run:
                 self.emit(StepFinished(outcome))
             except Exception as error:
                 reason = f"{outcome.step} is committed; then on_event failed: {type(error).__name__}: {error}"
-                report = Report(tuple(self.outcomes))
-                raise MigrationFailed(reason, step=str(outcome.step), report=report, rolled_back=False) from error
+                failed = {"step": str(outcome.step), "report": self.report, "rolled_back": False}
+                raise MigrationFailed(reason, **failed) from error
         return self.outcomes[-1].record
 
 
@@ -247,7 +254,7 @@ def wait_for(run: Run, attempt: Callable[[], bool], holder: Callable[[], str | N
                 f"{f'Steps of this call that are committed: {count}' if count else 'Nothing was run here'}; call again "
                 "when it has ended",
                 holder=who,
-                report=Report(tuple(run.outcomes)),
+                report=run.report,
             )
         if now - said >= REMIND:
             said = now
@@ -448,7 +455,7 @@ class Tracker:
             reason, hint = dialect.message(error), dialect.hint(error)
             at = dialect.locate(error, statement) if statement is not None else None
         elif isinstance(error, MigrationError | StepError):
-            reason = str(error)
+            reason = error.reason if isinstance(error, SourceError) else str(error)
         if statement is not None:
             line, column = position(statement.text, at or 0)
             line, column = line + statement.line - 1, column + (statement.column - 1 if line == 1 else 0)
@@ -465,7 +472,7 @@ class Tracker:
             statement=statement.ordinal if statement is not None else None,
             line=line,
             column=column,
-            report=Report(tuple(self.run.outcomes)),
+            report=self.run.report,
             rolled_back=rolled_back,
         )
 

@@ -353,6 +353,27 @@ def test_a_user_who_may_read_the_ledger_only(reader: tuple[Database, sqlalchemy.
         migrator.verify()
 
 
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_a_user_who_may_not_read_the_ledger(reader: tuple[Database, sqlalchemy.URL]) -> None:
+    """The advice is to grant that, and not to begin another ledger beside the one that is there."""
+    database, url = reader
+    user = _quoted(database, url)
+    database.execute(
+        f"REVOKE SELECT ON dbmigrate_ledger FROM {user}", f"GRANT SELECT ON dbmigrate_ledger_journal TO {user}"
+    )
+
+    with pytest.raises(LedgerError, match=r"denied(.|\n)*GRANT it, or name another user") as caught:
+        Migrator(url, SOURCE).verify()
+
+    assert "another name" not in str(caught.value)
+
+
+def test_a_url_that_names_no_database(mariadb: Database) -> None:
+    """It could be any of the server's."""
+    with pytest.raises(LedgerError, match=r"No database selected(.|\n)*The URL names no database"):
+        Migrator(mariadb.url._replace(database=None), SOURCE).status()
+
+
 def _quoted(database: Database, url: sqlalchemy.URL) -> str:
     return f'"{url.username}"' if database.kind == "postgresql" else f"`{url.username}`@`%`"
 

@@ -715,6 +715,17 @@ def test_a_table_that_is_not_a_ledger_is_left_alone(database: Database) -> None:
         migrator(database).upgrade()
 
 
+def test_what_a_failed_call_reports_has_its_time(sqlite: Database) -> None:
+    """Of the steps before the failure too."""
+    broken = sql_migration("2", "broken", "INSERT INTO nowhere VALUES (1)")
+    with pytest.raises(MigrationFailed) as caught:
+        migrator(sqlite, (USERS, broken)).upgrade()
+
+    report = caught.value.report
+    assert [str(outcome.step) for outcome in report.outcomes] == ["1_users up"]
+    assert report.seconds > report.outcomes[0].seconds > 0
+
+
 def test_two_ledgers_are_two_histories(database: Database) -> None:
     """Two migrators with two ledgers do not know each other."""
     first = migrator(database, (USERS,))

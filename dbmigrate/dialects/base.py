@@ -40,6 +40,8 @@ class EndedError(StepError):
 
 
 AS_WRITTEN = {"no_parameters": True, "stream_results": False}
+#: What to do where the server denies something.
+NO_RIGHT = "This user has no right to that: GRANT it, or name another user in the URL"
 #: Drivers that do not read %% as %: pg8000 not in quotes, mysql-connector nowhere.
 _PERCENT_AS_IT_IS = ("pg8000", "mysqlconnector")
 

@@ -18,7 +18,7 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from dbmigrate.catalogue import Object, made
-from dbmigrate.dialects.base import Dialect, rows, scalar, send, send_unless
+from dbmigrate.dialects.base import NO_RIGHT, Dialect, rows, scalar, send, send_unless
 from dbmigrate.dialects.client import MariaDB
 from dbmigrate.dialects.mysql_effects import KINDS, effect, parts
 from dbmigrate.dialects.mysql_grammar import MYSQL
@@ -42,6 +42,8 @@ _WHOLE = {
     *("TABLE", "INDEX", "UNIQUE", "FULLTEXT", "SPATIAL", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"),
     *("DEFINER", "ALGORITHM", "SEQUENCE", "SQL"),
 }
+#: Access to a database, a table, a column, a routine; what wants SUPER or the like.
+_DENIED = (1044, 1142, 1143, 1227, 1370)
 _LOCK_FUNCTIONS = re.compile(r"RELEASE_(?:ALL_)?LOCKS?", re.IGNORECASE)
 _ROW_COUNT = re.compile(r"\bROW_COUNT\b", re.IGNORECASE)
 #: What is in these is about their own statements.
@@ -492,6 +494,12 @@ class MySQL(Dialect):
     def had_no_effect(self, error: DBAPIError) -> bool:
         """Tell a syntax error."""
         return _code(error) == 1064  # noqa: PLR2004
+
+    def hint(self, error: DBAPIError) -> str | None:
+        """Explain what is denied, and that no database is selected."""
+        if _code(error) in _DENIED:
+            return NO_RIGHT
+        return "The URL names no database: name one" if _code(error) == 1046 else None  # noqa: PLR2004
 
     def effect(self, statement: Statement) -> Effect | None:
         """Go by the text."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from dbmigrate.dialects.base import Dialect, rows, scalar, send, send_unless
+from dbmigrate.dialects.base import NO_RIGHT, Dialect, rows, scalar, send, send_unless
 from dbmigrate.dialects.client import Psql
 from dbmigrate.dialects.postgresql_effects import INVALID, effect
 from dbmigrate.dialects.postgresql_grammar import POSTGRESQL
@@ -514,7 +514,9 @@ class PostgreSQL(Dialect):
         return f"{found} ({_state(error)})" if found else super().message(error)
 
     def hint(self, error: DBAPIError) -> str | None:
-        """Explain active_sql_transaction, and a new enum label used too early."""
+        """Explain insufficient_privilege, active_sql_transaction, and a new enum label used too early."""
+        if _state(error) == "42501":
+            return NO_RIGHT
         if _state(error) == "25001":
             return "it cannot run in a transaction: put the line -- dbmigrate: no-transaction at the head of the file"
         if _state(error) == "55P04":
