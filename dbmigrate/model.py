@@ -177,7 +177,10 @@ class Edited(Finding):
     """The script of an applied migration is no longer the one that ran, in more than comments and space."""
 
     __slots__ = ()
-    advice = "the script was edited after it was applied. Restore the file, and put the change into a new migration"
+    advice = (
+        "the script was edited after it was applied. Restore the file, and put the change into a new migration; only "
+        "if the database is as the script says now, call accept()"
+    )
 
 
 class Missing(Finding):
