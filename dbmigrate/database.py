@@ -156,6 +156,8 @@ def copy(database: str | URL | Engine, to: str | URL, *, overwrite: bool = False
         target = dialect.manage(url)[0]
         if not dialect.has_database(connection, name):
             raise ConfigurationError(f"there is no database {name!r} to copy: create it first. Nothing was changed")
+        if dialect.is_same(connection, name, target):
+            raise ConfigurationError(f"{target!r} is the database itself: name another one for the copy")
         if not overwrite:
             return dialect.copy_database(connection, name, target)
         dialect.restore_database(connection, name, target)
@@ -164,13 +166,11 @@ def copy(database: str | URL | Engine, to: str | URL, *, overwrite: bool = False
 
 def _check_copy(url: URL, to: URL) -> None:
     """Raise ConfigurationError for a copy that cannot be."""
-    (dialect, name, _), (_, target, _) = _read(url), _read(to)
+    (dialect, _, _), (_, target, _) = _read(url), _read(to)
     if url.set(database="") != to.set(database=""):
         raise ConfigurationError("a database is copied on its own server: the two URLs differ in more than the name")
     if dialect.is_system(target):
         raise ConfigurationError(f"the database {target!r} comes with the server: name your own")
-    if name == target:
-        raise ConfigurationError(f"{name!r} is the database itself: name another one for the copy")
 
 
 @contextmanager
@@ -203,7 +203,10 @@ def managing(
             reason = f"the database {name!r} on {server} cannot be {what}: {dialect.message(error)}"
             if what == "looked for" or (dialect.is_refusal(error) and what != "overwritten"):
                 raise ConfigurationError(f"{reason}. Nothing was changed: correct the cause, and call again") from error
-            raise MigrationError(f"{reason}. It is not certain what was done: exists() tells; call again") from error
+            again = "a copy that is there may be half of one: call again, with overwrite=True"
+            if what not in ("copied", "overwritten"):
+                again = "exists() tells; call again"
+            raise MigrationError(f"{reason}. It is not certain what was done: {again}") from error
 
 
 @contextmanager

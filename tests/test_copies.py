@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine
 
 from dbmigrate import ConfigurationError, MemorySource, Migrator, sql_migration
 from dbmigrate import database as managed
+from dbmigrate.dialects import dialect_for
 from dbmigrate.schema import snapshot
 from dbmigrate.testing.bench import at_once
 from tests.schema.mysql_history import HISTORY, people
@@ -309,6 +310,31 @@ def test_what_cannot_be_copied_is_refused(shop: Database, to: Database) -> None:
 
     assert not managed.exists(to.url)
     assert not managed.exists(nowhere)
+
+
+def test_the_same_file_by_another_name_is_refused(sqlite: Database, tmp_path: Path) -> None:
+    """It would be removed to make place for its own copy."""
+    sqlite.execute("CREATE TABLE a (x)")
+    (tmp_path / "link.db").symlink_to(sqlite.name)
+
+    with pytest.raises(ConfigurationError, match="is the database itself"):
+        managed.copy(sqlite.url, sqlite.url.set(database=str(tmp_path / "link.db")), overwrite=True)
+
+    assert sqlite.tables() == ["a"]
+
+
+def test_sessions_that_are_not_ours_to_end(mariadb: Database) -> None:
+    """Somebody may see them all, and end none; that is no error."""
+    user = f"{mariadb.name}_watcher"
+    mariadb.execute(f"CREATE USER {user}", f"GRANT PROCESS ON *.* TO {user}")
+    try:
+        with mariadb.connect(), mariadb.engine().connect():
+            engine = create_engine(mariadb.url.set(username=user)._replace(database=None))
+            with engine.connect() as connection:
+                dialect_for(mariadb.url).end_sessions(connection, mariadb.name)
+            engine.dispose()
+    finally:
+        mariadb.execute(f"DROP USER {user}")
 
 
 @pytest.mark.kinds("postgresql", "mariadb")

@@ -622,6 +622,19 @@ def test_what_is_beside_goes_too(tmp_path: Path) -> None:
 
 
 @sqlite_only
+@pytest.mark.parametrize("force", [False, True])
+def test_a_database_that_is_called_as_the_lock_is_stays(tmp_path: Path, force: bool) -> None:
+    """The lock is an empty file."""
+    for name in ("app.db", "app.db-dbmigrate"):
+        with closing(sqlite3.connect(tmp_path / name)) as connection:
+            connection.execute("CREATE TABLE a (x)")
+
+    assert managed.drop(f"sqlite:///{tmp_path}/app.db", force=force)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["app.db-dbmigrate"]
+
+
+@sqlite_only
 @pytest.mark.parametrize("mode", ["WAL", "DELETE"])
 def test_a_writer_keeps_it_unless_forced(tmp_path: Path, mode: str) -> None:
     """A transaction that is open; before and behind it the file can go."""

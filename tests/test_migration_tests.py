@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest import SkipTest
 
 import pytest
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, text
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, make_url, text
 
 from dbmigrate import ConfigurationError, Edited, MemorySource, Migrator, python_migration, sql_migration
 from dbmigrate import database as databases
 from dbmigrate.testing import MigrationTests, check
+from dbmigrate.testing import kit as kits
 from dbmigrate.testing.kit import Kit
 from tests.test_broken import promises
 
@@ -182,6 +184,165 @@ def test_a_process_that_copies_is_not_taken_for_dead(url: URL, tmp_path: Path, s
     assert kit.fresh(migrator) == own
     kit.close()
     assert databases.exists(own) is False
+
+
+@pytest.mark.usefixtures("kit_alone")
+@pytest.mark.kinds("postgresql")
+def test_a_server_that_ends_idle_sessions(url: URL, tmp_path: Path) -> None:
+    """Tests may take longer than that, and the run is not taken for dead."""
+    limited = url.update_query_dict({"options": "-c idle_session_timeout=300"})
+    migrator = Migrator(limited, MemorySource([USERS]))
+    kit, other = Kit(tmp_path / "a", "a"), Kit(tmp_path / "b", "b")
+    own = kit.fresh(migrator)
+    time.sleep(1)
+
+    other.fresh(migrator)
+    other.close()
+
+    assert kit.fresh(migrator) == own
+    kit.close()
+
+
+@pytest.mark.usefixtures("kit_alone")
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_one_that_begins_while_a_run_is_judged(url: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there before the locks were taken is not all that there is."""
+    migrator = Migrator(url, MemorySource([USERS]))
+    first, second = Kit(tmp_path / "a", "a", "gw0"), Kit(tmp_path / "a", "a", "gw1")
+    other, look, looks = Kit(tmp_path / "b", "b"), kits._listed, list[int]()
+    first.fresh(migrator)
+
+    def look_and_pause(place: Any) -> Any:
+        found = look(place)
+        looks.append(len(found))
+        if len(looks) == 2:  # the names of the run are known now, and the locks come next
+            with monkeypatch.context() as undone:
+                undone.setattr(kits, "_listed", look)
+                second.fresh(migrator)
+                first.close()
+        return found
+
+    monkeypatch.setattr(kits, "_listed", look_and_pause)
+    other.fresh(migrator)
+    monkeypatch.setattr(kits, "_listed", look)
+
+    assert len(looks) >= 3
+    second.fresh(migrator)
+    for kit in (second, other):
+        kit.close()
+
+
+def test_names_of_processes_that_are_long(sqlite: Database, tmp_path: Path) -> None:
+    """Two that begin alike are two, and so is one that is called as the template is."""
+    url = sqlite.url.set(database=f"{sqlite.name}_tested")
+    migrator = Migrator(url, MemorySource([USERS]))
+    kits = [Kit(tmp_path / "a", "a", name) for name in ("linux-worker-12", "linux-worker-13", "template", "main")]
+
+    urls = [kit.fresh(migrator) for kit in kits]
+    kits[1].close()
+
+    assert len({*urls}) == 4
+    assert [databases.exists(found) for found in urls] == [True, False, True, True]
+    assert kits[0].fresh(migrator) == urls[0]
+    for kit in kits:
+        kit.close()
+
+
+def test_one_that_was_refused_drops_nothing(sqlite: Database, tmp_path: Path) -> None:
+    """A second process by the name of one that lives."""
+    migrator = Migrator(sqlite.url.set(database=f"{sqlite.name}_tested"), MemorySource([USERS]))
+    kit, same = Kit(tmp_path / "a", "a", "gw0"), Kit(tmp_path / "a", "a", "gw0")
+    own = kit.fresh(migrator)
+
+    with pytest.raises(ConfigurationError, match="which this process did not make"):
+        same.fresh(migrator)
+    same.close()
+
+    assert databases.exists(own)
+    kit.close()
+
+
+@pytest.mark.usefixtures("kit_alone")
+def test_two_runs_may_have_one_folder(url: URL, tmp_path: Path) -> None:
+    """What says that there is a template is of one run."""
+    migrator = Migrator(url, MemorySource([USERS]))
+    for run in ("one", "two"):
+        kit = Kit(tmp_path / "a", run)
+        assert kit.fresh(migrator) is not None
+        kit.close()
+
+
+def test_a_url_of_sqlite_that_is_a_uri(sqlite: Database, tmp_path: Path) -> None:
+    """A copy is a file by its own name, and migrated."""
+    url = make_url(f"sqlite:///file:{sqlite.name}?mode=rwc&uri=true")
+    kit = Kit(tmp_path / "a", "a")
+
+    own = kit.fresh(Migrator(url, MemorySource([USERS])))
+
+    Migrator(own, MemorySource([USERS])).verify()
+    kit.close()
+    assert [path.name for path in (tmp_path / "a").iterdir() if "?" in path.name] == []
+
+
+@pytest.mark.usefixtures("kit_alone")
+@pytest.mark.kinds("mariadb")
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM {}.users",
+        "USE {}; CREATE TABLE audit (x INT)",
+        "EXECUTE IMMEDIATE 'DELETE FROM {}.users'",
+        "SET @s = 'DELETE FROM `{}`.users'; PREPARE p FROM @s; EXECUTE p",
+    ],
+)
+def test_a_script_that_names_another_database_is_refused(database: Database, tmp_path: Path, sql: str) -> None:
+    """It would write there, and a test is to touch only what was made for it."""
+    database.execute("CREATE TABLE users (id INT)", "INSERT INTO users VALUES (1)")
+    before = database.dump()
+    source = MemorySource([USERS, sql_migration("2", "away", sql.format(database.name))])
+    migrator = Migrator(database.url, source)
+    kit = Kit(tmp_path / "kit", "a run")
+    away = over(database.url.set(database=f"{database.name}_tested"), *source.migrations)
+
+    with pytest.raises(ConfigurationError, match=r"2_away.up names another database(.|\n)*Nothing was run"):
+        kit.fresh(migrator)
+    kit.close()
+    for test in (away.test_a_race_does_no_harm, away.test_a_kill_does_no_harm):
+        with pytest.raises(ConfigurationError, match=r"2_away.up names another database"):
+            test()
+
+    assert database.dump() == before
+
+
+@pytest.mark.usefixtures("kit_alone")
+@pytest.mark.kinds("postgresql")
+def test_what_another_user_left_is_no_obstacle(database: Database, tmp_path: Path) -> None:
+    """It is left to that user's next run."""
+    left, user = f"dbmigrate_kit_{'0' * 12}_main_{'0' * 8}", f"{database.name}_maker"
+    database.execute(f"CREATE DATABASE {left}", f"CREATE ROLE {user} LOGIN CREATEDB")
+    try:
+        kit = Kit(tmp_path / "kit", "a run")
+        kit.fresh(Migrator(database.url.set(username=user), MemorySource([USERS])))
+        kit.close()
+        assert databases.exists(database.url.set(database=left))
+    finally:
+        database.execute(f"DROP DATABASE {left}", f"DROP ROLE {user}")
+
+
+@pytest.mark.usefixtures("kit_alone")
+@pytest.mark.kinds("postgresql", "mariadb")
+def test_a_run_that_makes_no_copy_sweeps_too(url: URL, tmp_path: Path) -> None:
+    """A project may have no tests but those of its migrations."""
+    migrator = Migrator(url, MemorySource([USERS]))
+    killed, next_one = Kit(tmp_path / "a", "a"), Kit(tmp_path / "b", "b")
+    left = killed.named(migrator).url
+    databases.create(left)
+    killed._stack.close()  # with its process its lock goes
+
+    next_one.named(migrator)
+
+    assert not databases.exists(left)
+    next_one.close()
 
 
 def test_models_that_differ(url: URL) -> None:

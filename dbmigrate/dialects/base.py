@@ -171,6 +171,17 @@ class Dialect:
         """
         return text
 
+    def elsewhere(self, text: str, others: Collection[str]) -> str:  # noqa: ARG002
+        """Return the name of another database as a script has it where it would write there, as far as its text tells.
+
+        `others` are those on the server, in lower case. "": it names none.
+        """
+        return ""
+
+    def is_same(self, connection: Connection, one: str, other: str) -> bool:  # noqa: ARG002
+        """Tell whether two names are those of one database."""
+        return one == other
+
     def leave(self, new: Connection) -> None:
         """Take away what a shadow database would leave behind on its server."""
 

@@ -45,6 +45,9 @@ _WHOLE = {
 #: Access to a database, a table, a column, a routine; what wants SUPER or the like.
 _DENIED = (1044, 1142, 1143, 1227, 1370)
 _LOCK_FUNCTIONS = re.compile(r"RELEASE_(?:ALL_)?LOCKS?", re.IGNORECASE)
+_READ_ONLY = {"information_schema", "performance_schema"}
+#: What stands before a dot.
+_QUALIFIER = re.compile(r"([\w$]+)`?\s*\.")
 _ROW_COUNT = re.compile(r"\bROW_COUNT\b", re.IGNORECASE)
 #: What is in these is about their own statements.
 _BLOCKS = {"CREATE", "ALTER", "BEGIN", "IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR"}
@@ -152,7 +155,8 @@ class MySQL(Dialect):
 
     def for_shadow(self, text: str, live: str, others: Collection[str]) -> str:
         """Leave out what belongs to the whole server (users, databases, USE, its settings), and the name of `live`."""
-        if written := _written(text, {name.casefold() for name in others}):
+        names = {name.casefold() for name in others}
+        if written := _written(text, names) or _sent(text, names | {live.casefold()}):
             raise ValueError(f"it names another database, and would write there: {written}")
         found = list(tokens(blanked(text, self.grammar, _is_of_the_server), self.grammar))
         kept = [piece for _, piece, _ in found]
@@ -173,6 +177,19 @@ class MySQL(Dialect):
                 continue
             kept[number] = " " * len(piece)
         return "".join(kept)
+
+    def elsewhere(self, text: str, others: Collection[str]) -> str:
+        """Look for USE too."""
+        for statement in statements(text, self.grammar):
+            if statement.head[0] == "USE" and "".join(statement.head[1:2]).strip("`").casefold() in others:
+                return " ".join(statement.head[:2])
+        return _written(text, others) or _sent(text, others)
+
+    def is_same(self, connection: Connection, one: str, other: str) -> bool:
+        """Ask the server whether case counts."""
+        if scalar(connection, "SELECT @@lower_case_table_names"):
+            return one.casefold() == other.casefold()
+        return one == other
 
     def leave(self, new: Connection) -> None:
         """Revoke rights on its tables and routines, which outlive them."""
@@ -344,7 +361,8 @@ class MySQL(Dialect):
             "AND id <> CONNECTION_ID()"
         )
         for (number,) in connection.execute(sql, {"name": name}).all():
-            send_unless(connection, f"KILL {int(number)}", lambda error: _code(error) == 1094)  # noqa: PLR2004 - it ended
+            # it has ended, or is not this user's to end
+            send_unless(connection, f"KILL {int(number)}", lambda error: _code(error) in (1094, 1095))
 
     def copy_database(self, connection: Connection, source: str, target: str) -> bool:
         """Make everything in it again, and insert the rows."""
@@ -606,6 +624,16 @@ def _written(text: str, others: Collection[str]) -> str:
             is_altered = upper[place - 2 : place] in (["ALTER", "DATABASE"], ["ALTER", "SCHEMA"])
             if is_altered or (after == "." and "." not in (before, third) and before not in (*reads, "@")):
                 return "".join(pieces[place : place + 3])
+    return ""
+
+
+def _sent(text: str, others: Collection[str]) -> str:
+    """Return a text that a script puts together and has run (PREPARE, EXECUTE IMMEDIATE), if it names a database."""
+    if any(statement.head[0] in ("PREPARE", "EXECUTE") for statement in statements(text, MYSQL)):
+        for kind, piece, _ in tokens(text, MYSQL):
+            named = {name.casefold() for name in _QUALIFIER.findall(piece)} if kind == "string" else set[str]()
+            if named & {*others} - _READ_ONLY:
+                return piece
     return ""
 
 

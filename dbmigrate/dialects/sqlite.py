@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _BUSY, _LOCKED, _NOT_A_DATABASE = 5, 6, 26  # sqlite.org/rescode.html; extended codes keep them in the low byte
 #: What SQLite keeps beside a file, and the lock that dbmigrate does (see lock_beside).
-_COMPANIONS = ("-wal", "-shm", "-journal", "-dbmigrate")
+_COMPANIONS = ("-wal", "-shm", "-journal")
 _DROP_WAIT = 1.0  # seconds
 _OFF, _ON = {"OFF", "0", "FALSE", "NO"}, {"ON", "1", "TRUE", "YES"}
 _OUTSIDE = Traits(atomic=False, outside=True)
@@ -169,6 +169,10 @@ class SQLite(Dialect):
             raise ConfigurationError(f"{name} cannot be created: {where}. Nothing was changed") from error
         return True
 
+    def is_same(self, connection: Connection, one: str, other: str) -> bool:  # noqa: ARG002
+        """Ask the file system, which may ignore case, or have links."""
+        return one == other or (os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other))  # noqa: PTH110, PTH121
+
     def drop_database(self, connection: Connection, name: str, *, force: bool) -> bool:
         """Remove the file and its companions, under their locks. The file goes first: companions alone mean nothing."""
         while self.has_database(connection, name):
@@ -176,11 +180,13 @@ class SQLite(Dialect):
             try:
                 with ExitStack() as stack:
                     stack.enter_context(_locked(name, force=force))
-                    if Path(f"{name}-dbmigrate").exists():
-                        stack.enter_context(_locked(f"{name}-dbmigrate", force=force))
+                    companions, lock = list[str](_COMPANIONS), Path(f"{name}-dbmigrate")
+                    if lock.exists() and not lock.stat().st_size:  # or it is somebody's database
+                        stack.enter_context(_locked(str(lock), force=force))
+                        companions.append("-dbmigrate")
                     Path(name).unlink()
                     is_gone = True
-                    for ending in _COMPANIONS:
+                    for ending in companions:
                         Path(name + ending).unlink(missing_ok=True)
             except FileNotFoundError:  # somebody else was faster: look again
                 continue

@@ -72,11 +72,11 @@ def shadow_database(dialect: Dialect, live: URL, wanted: URL | None) -> Generato
             yield url
             return
         # a server has 63 bytes for a name, or 64 characters
-        prefix = f"{(live.database or '').encode()[:40].decode(errors='ignore')}_shadow_"
+        prefix = f"{(live.database or '').encode()[:36].decode(errors='ignore')}_shadow_"
         beside = stack.enter_context(database.beside(wanted or live))
         has_locks = dialect.behind(beside).has_session
         # without a lock it must not look as if it was left
-        url = wanted or live.set(database=f"{prefix}{'' if has_locks else 'x'}{secrets.token_hex(4)}")
+        url = wanted or live.set(database=f"{prefix}{'' if has_locks else 'x'}{secrets.token_hex(8)}")
         if has_locks:
             _lock(dialect, beside, url)
         if wanted is not None and database.exists(url):
@@ -202,7 +202,7 @@ def _drop(dialect: Dialect, url: URL) -> None:
 def _sweep(dialect: Dialect, beside: Connection, url: URL, prefix: str) -> None:
     """Drop the shadows of calls that were killed."""
     for name in dialect.list_databases(beside, prefix):
-        if not re.fullmatch("[0-9a-f]{8}", name.removeprefix(prefix)) or name == url.database:
+        if not re.fullmatch("[0-9a-f]{16}", name.removeprefix(prefix)) or name == url.database:
             continue
         left, key = url.set(database=name), dialect.lock_key(name.casefold(), MARK)
         if dialect.try_lock(beside, key):

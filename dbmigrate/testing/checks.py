@@ -6,6 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from unittest import SkipTest
 
+from sqlalchemy.engine import Connection
+
+from dbmigrate.dialects import Dialect
+from dbmigrate.errors import ConfigurationError
+from dbmigrate.migrator import Migrator
+from dbmigrate.python import PythonBody
+from dbmigrate.scanner import ScriptError
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -51,3 +59,24 @@ def is_a(value: object, *kinds: type) -> bool:
 def named(error: BaseException) -> str:
     """Return an error with its type."""
     return f"{type(error).__name__}: {error}"
+
+
+def keep_inside(migrator: Migrator, dialect: Dialect, connection: Connection, is_ours: Callable[[str], object]) -> None:
+    """Refuse migrations that would write to another database of the server, as far as their text tells.
+
+    Raises ConfigurationError, and SourceError if they cannot be read.
+    """
+    others = {name.casefold() for name in dialect.list_databases(connection, "") if not is_ours(name)}
+    for migration in migrator.source.load():
+        for body in (migration.up, migration.down):
+            if body is None or isinstance(body, PythonBody):
+                continue
+            try:
+                where = dialect.elsewhere(body.read(), others)
+            except ScriptError:
+                continue  # what is wrong with it is said when it is to run
+            if where:
+                raise ConfigurationError(
+                    f"{body.origin} names another database than the one that is made for tests, and would write there: "
+                    f"{where}. Nothing was run: let it name none"
+                )

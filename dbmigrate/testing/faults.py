@@ -33,7 +33,7 @@ from dbmigrate.migrator import Migrator
 from dbmigrate.model import Report, Unfinished
 from dbmigrate.plan import BASE, find
 from dbmigrate.schema import snapshot
-from dbmigrate.testing.checks import named, require
+from dbmigrate.testing.checks import keep_inside, named, require
 from dbmigrate.testing.processes import Call, Killed, Nursery, nursery
 
 #: Lines of a difference that are shown.
@@ -223,6 +223,8 @@ def _turns(migrator: Migrator, prepare: Callable[[], object] | None) -> Generato
     ledger = migrator.ledger.table if isinstance(migrator.ledger, TableLedger) else None
     with ExitStack() as stack:
         engine = stack.enter_context(engine_of(migrator.database))
+        with database.managing(migrator.database) as (dialect, connection, own):
+            keep_inside(migrator, dialect, connection, lambda name: name == own)
         turns = _Turns(cast("Engine", engine), prepare, migrator.dialect, ledger)
         stack.callback(turns.drop)
         turns.processes = stack.enter_context(nursery(replace(migrator, schema_file=None)))  # it is none of a test's

@@ -15,26 +15,28 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
-from collections.abc import Generator, Iterable
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DBAPIError
 
 from dbmigrate import database
 from dbmigrate.connect import without_secrets
 from dbmigrate.dialects import Dialect, dialect_for
-from dbmigrate.errors import ConfigurationError
+from dbmigrate.errors import ConfigurationError, MigrationError
 from dbmigrate.migrator import Migrator
-from dbmigrate.testing.checks import is_a
+from dbmigrate.testing.checks import is_a, keep_inside
 
 #: What the names of the kit's databases begin with, and nobody else's.
 PREFIX = "dbmigrate_kit_"
 #: Behind it: the run, the process that it belongs to or "template", which Migrator it is for, and a number.
 NAME = re.compile(PREFIX + "([0-9a-f]{12})_([0-9a-z]{1,12})_([0-9a-f]{8})(?:_[0-9]+)?")
 _TEMPLATE = "template"
+_LONGEST = 12  # characters of the name of a process
 #: Seconds that the processes of a run wait for one that makes the template.
 _PATIENCE = 3600.0
 
@@ -54,6 +56,8 @@ class _Place:
     own: URL
     #: That of the whole run.
     template: URL
+    #: Those of mark and own that this process made.
+    made: list[URL] = field(default_factory=list[URL])
     #: Why there is no template.
     trouble: Exception | None = None
     is_complete: bool = False
@@ -75,7 +79,10 @@ class Kit:
         self._folder = folder
         # several machines can share a run, but not the folder
         self._run = sha256(f"{run}\x1f{socket.gethostname()}\x1f{folder}".encode()).hexdigest()[:12]
-        self._worker = re.sub("[^0-9a-z]", "", worker.lower())[:12] or "main"
+        name = re.sub("[^0-9a-z]", "", worker.lower())
+        # one that is too long is not cut, for others may begin as it does
+        is_fit = name == worker and len(name) <= _LONGEST and name != _TEMPLATE
+        self._worker = name if is_fit else sha256(worker.encode()).hexdigest()[:_LONGEST]
         self._places: dict[str, _Place] = {}
         #: By the id of a Migrator, which is kept so that it stays its own.
         self._known: dict[int, tuple[Migrator, _Place]] = {}
@@ -114,8 +121,9 @@ class Kit:
         with self._stack:
             for place in self._places.values():
                 place.dialect.end_sessions(place.connection, str(place.own.database))
-                for url in (place.own, place.mark):
-                    database.drop(url, force=True)
+                while place.made:
+                    database.drop(place.made[-1], force=True)
+                    place.made.pop()
                 if not place.dialect.begin_is_the_lock:
                     place.dialect.unlock(place.connection, place.lock)
                 with self._alone():
@@ -133,7 +141,8 @@ class Kit:
                 "Connection. Nothing was touched"
             )
         url = migrator.database.set(database=name)
-        return dialect_for(url).beside(url, self._folder)
+        dialect = dialect_for(url)
+        return dialect.beside(url.set(query={}) if dialect.is_file else url, self._folder)
 
     def _place(self, migrator: Migrator) -> _Place:
         """Return what this process has for a Migrator; at first, connect and make this process known."""
@@ -147,10 +156,19 @@ class Kit:
             mark = self._url(migrator, f"{self._name(self._worker, key)}_0")
             self._folder.mkdir(parents=True, exist_ok=True)
             dialect, connection, _ = self._stack.enter_context(database.managing(own))
+            dialect.stay(connection)
+            if not dialect.behind(connection).has_session:
+                raise ConfigurationError(
+                    "databases for tests are made under a lock of the session, and this connection goes through a "
+                    "pooler: give the Migrator for tests the URL of the server itself. Nothing was touched"
+                )
+            keep_inside(migrator, dialect, connection, NAME.fullmatch)
             lock = _lock(dialect, self._run, self._worker, key)
             if not (dialect.begin_is_the_lock or dialect.try_lock(connection, lock)):
                 raise ConfigurationError(f"another process of this run is called {self._worker}: call it otherwise")
-            self._places[key] = _Place(migrator, key, dialect, connection, lock, mark, own, template)
+            place = self._places[key] = _Place(migrator, key, dialect, connection, lock, mark, own, template)
+            with self._alone():
+                self._sweep(place)
         self._known[id(migrator)] = migrator, self._places[key]
         return self._places[key]
 
@@ -160,10 +178,10 @@ class Kit:
         for url in (place.mark, place.own):
             if not database.create(url):
                 raise ConfigurationError(f"there is a database {url.database}, which this process did not make")
+            place.made.append(url)
         note = self._note(place.key)
         with self._alone():
             if not note.exists():
-                self._sweep(place)
                 database.drop(place.template, force=True)  # of one that was killed in the middle
                 database.create(place.template)
                 migrator = _at(place.migrator, place.template)
@@ -178,22 +196,20 @@ class Kit:
 
     def _note(self, key: str) -> Path:
         """Return the file that says that a template is complete."""
-        return self._folder / f"{key}.ready"
+        return self._folder / f"{self._run}_{key}.ready"
 
     def _sweep(self, place: _Place, *, ours: bool = False) -> None:
         """Drop the databases of runs that have ended, on that server: of all others, or of ours."""
-        runs = dict[str, list[re.Match[str]]]()
-        for name in place.dialect.list_databases(place.connection, PREFIX):
-            found = NAME.fullmatch(name)
-            if found is not None and (found[1] == self._run) is ours:
-                runs.setdefault(found[1], []).append(found)
-        for run, names in runs.items():
-            if _is_over(place, run, {(found[2], found[3]) for found in names if found[2] != _TEMPLATE}):
-                for found in names:
-                    place.dialect.end_sessions(place.connection, found[0])
-                    place.dialect.drop_database(place.connection, found[0], force=True)
-                    if ours:
-                        self._note(found[3]).unlink(missing_ok=True)
+        for run in {found[1] for found in _listed(place)}:
+            if (run == self._run) is ours:
+                with _over(place, run) as names:
+                    for found in names:
+                        # what another user has left is left to that user's next run
+                        with suppress(*() if ours else (DBAPIError, MigrationError)):
+                            place.dialect.end_sessions(place.connection, found[0])
+                            place.dialect.drop_database(place.connection, found[0], force=True)
+                        if ours:
+                            self._note(found[3]).unlink(missing_ok=True)
 
     @contextmanager
     def _alone(self) -> Generator[None]:
@@ -207,14 +223,31 @@ def _lock(dialect: Dialect, run: str, worker: str, key: str) -> str:
     return dialect.lock_key(run, f"{worker}_{key}")
 
 
-def _is_over(place: _Place, run: str, processes: Iterable[tuple[str, str]]) -> bool:
-    """Tell whether none of the processes of a run lives."""
-    for worker, key in processes:
-        lock = _lock(place.dialect, run, worker, key)
-        if not place.dialect.try_lock(place.connection, lock):
-            return False
-        place.dialect.unlock(place.connection, lock)
-    return True
+def _listed(place: _Place) -> list[re.Match[str]]:
+    """Return the databases of the kit on a server."""
+    names = place.dialect.list_databases(place.connection, PREFIX)
+    return [found for name in names if (found := NAME.fullmatch(name)) is not None]
+
+
+@contextmanager
+def _over(place: _Place, run: str) -> Generator[Sequence[re.Match[str]]]:
+    """Give the databases of a run, with the locks of all its processes; none if one of them lives."""
+    with ExitStack() as held:
+        known = set[tuple[str, str]]()
+        while True:
+            names = [found for found in _listed(place) if found[1] == run]
+            # one may have begun while the locks of the others were taken
+            new = {(found[2], found[3]) for found in names if found[2] != _TEMPLATE} - known
+            if not new:
+                break
+            for worker, key in new:
+                lock = _lock(place.dialect, run, worker, key)
+                if not place.dialect.try_lock(place.connection, lock):
+                    yield ()
+                    return
+                held.callback(place.dialect.unlock, place.connection, lock)
+            known |= new
+        yield names
 
 
 def _at(migrator: Migrator, url: URL) -> Migrator:

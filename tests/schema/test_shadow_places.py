@@ -218,7 +218,7 @@ def test_what_a_user_does_not_see_stays(database: Database, given: sa.URL) -> No
 def test_what_another_user_left_is_no_obstacle(postgresql: Database) -> None:
     """Who may not drop it leaves it to those who may."""
     name = f"{postgresql.name}_other"
-    left = postgresql.url.set(database=f"{postgresql.name}_shadow_0123abcd")
+    left = postgresql.url.set(database=f"{postgresql.name}_shadow_0123abcd0123abcd")
     databases.create(left)
     postgresql.execute(f"CREATE ROLE {name} LOGIN CREATEDB")
     try:
@@ -286,13 +286,14 @@ def test_a_shadow_of_a_killed_call_is_removed(database: Database, tmp_path: Path
 def test_one_that_was_killed_before_it_said_so_is_removed(database: Database) -> None:
     """It is empty, has the name of a shadow, and nobody the lock; what only has such a name is left alone."""
     before = _names(database)
-    names = [f"{database.name}_shadow_{digits}" for digits in ("0123abcd", "4567abcd")]
+    names = [f"{database.name}_shadow_{digits}" for digits in ("0123abcd0123abcd", "4567abcd4567abcd", "20261129")]
     for name in names:
         databases.create(database.url.set(database=name))
     with _connected(database.url.set(database=names[1])) as connection:
         connection.exec_driver_sql("CREATE TABLE theirs (x INT)")
-    assert _swept(database) == sorted([*before, names[1]])
-    databases.drop(database.url.set(database=names[1]), force=True)
+    assert _swept(database) == sorted([*before, *names[1:]])
+    for name in names[1:]:
+        databases.drop(database.url.set(database=name), force=True)
 
 
 def test_a_given_one_of_a_killed_call_is_emptied(database: Database, given: sa.URL, tmp_path: Path) -> None:
