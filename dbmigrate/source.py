@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.machinery import NamespaceLoader
@@ -13,12 +14,12 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 from zipimport import zipimporter
 
 from dbmigrate.errors import ConfigurationError, SourceError
 from dbmigrate.layouts.archive import open_archive
-from dbmigrate.layouts.folder import UNFIT, Folder, entries_of, fits, open_folder
+from dbmigrate.layouts.folder import UNFIT, Entry, Folder, entries_of, fits, open_folder
 from dbmigrate.model import Body, Migration, TextBody
 from dbmigrate.plan import BASE
 from dbmigrate.python import Function
@@ -197,10 +198,22 @@ def _read(folders: Mapping[str, Folder], layout: str) -> Sequence[Migration]:
     read = import_module(f"dbmigrate.layouts.{layout}").read
     migrations: list[Migration]
     problems: list[Problem]
-    migrations, problems = read(entries_of(folders))
+    entries = entries_of(folders)
+    migrations, problems = read(entries)
+    if not (migrations or problems):
+        problems += _next_door(entries, read)
     if problems:
         raise SourceError(problems)
     return migrations
+
+
+def _next_door(entries: Iterable[Entry], read: Callable[[Iterable[Entry]], Any]) -> Iterable[Problem]:
+    """Say of folders in one without any migration that they have some: it is the wrong one, and seemed to be new."""
+    for entry in entries:
+        if entry.is_folder and entry.defect is None and not entry.name.startswith("."):
+            with suppress(SourceError):
+                if read(entry.parent.folder(entry.name).entries())[0]:
+                    yield entry.problem("here are migrations, and none in the folder that was named: name this one")
 
 
 @dataclass(frozen=True, slots=True)

@@ -920,3 +920,20 @@ def test_a_way_back_that_is_no_text_is_refused_before_the_way_there(tmp_path: Pa
     write(folder, {"1_a.down.sql": b"\xff\xfe"})
     assert not Migrator(url, folder).upgrade().outcomes
     assert problems(Migrator(url, folder).downgrade, folder) == ["1_a.down.sql: the file is UTF-16: save it as UTF-8"]
+
+
+def test_the_folder_above_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    """Where there is no migration, but in a folder of it, the wrong one was named; an empty one is a beginning."""
+    folder = tmp_path / "shop"
+    (folder / "migrations").mkdir(parents=True)
+    (folder / ".git").mkdir()
+    (folder / "README.md").touch()
+    assert FilesystemSource(folder).load() == []
+
+    (folder / "migrations" / "1_a.sql").write_text("SELECT 1")
+    (folder / ".git" / "1_a.sql").write_text("SELECT 1")
+
+    with pytest.raises(SourceError, match=r"shop/migrations: here are migrations, .*name this one. Nothing was run"):
+        FilesystemSource(folder).load()
+    (folder / "2_b.sql").write_text("SELECT 2")
+    assert [str(m) for m in FilesystemSource(folder).load()] == ["2_b"]

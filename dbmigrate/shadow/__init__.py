@@ -152,7 +152,8 @@ def drift(
             end, for users who may not create databases (not for SQLite): everything goes that the user has the right to
             drop. Empty is what has nothing of that; others may keep extensions there. None: one beside the database
             itself, which the user must have the right to create (PostgreSQL: 13 or later); for SQLite a temporary file.
-            What a killed call left on a server is removed by the next one.
+            What a killed call left on a server is removed by the next one; so a given one that it had is emptied then,
+            whatever is in it by now: use it for nothing else.
         prepare: Called with a connection to each shadow database, in a transaction, before the first migration: for
             whatever migrations expect to find. Extensions that no script creates, settings of the database, rights on
             the schema `public` if no script speaks of it (PostgreSQL), and the default collation (MariaDB) are made

@@ -137,7 +137,11 @@ def _at_the_end(clean: Callable[[], None]) -> Generator[None]:
         except MigrationError as trouble:
             error.add_note(f"the shadow database is left: {trouble}")
         raise
-    clean()
+    try:
+        clean()
+    except MigrationError as trouble:
+        trouble.add_note("the shadow database is left")
+        raise
 
 
 @contextmanager
