@@ -1,5 +1,6 @@
-"""Guarantees 1 to 3 under kill -9: the process dies at every boundary of a call, one after the other.
+"""Guarantees 1 to 3 under kill -9: the process dies at a boundary of a call, one after the other.
 
+It is every boundary of upgrade() and downgrade() and of the short calls, and each fifth of those that are made of these.
 A boundary is the moment before or after anything is sent: BEGIN, a statement, a row of ledger or
 journal, COMMIT. After each kill come a blind restart and, where it says so, `resume()`, which
 judges the statement in doubt by the catalogue. The end must be that of a run that nobody disturbed.
