@@ -1,9 +1,10 @@
 """Guarantees 1 to 3 under kill -9: the process dies at a boundary of a call, one after the other.
 
-It is every boundary of upgrade() and downgrade() and of the short calls, and each fifth of those that are made of these.
-A boundary is the moment before or after anything is sent: BEGIN, a statement, a row of ledger or
-journal, COMMIT. After each kill come a blind restart and, where it says so, `resume()`, which
-judges the statement in doubt by the catalogue. The end must be that of a run that nobody disturbed.
+Of upgrade(), downgrade() and short calls it is every boundary, of those that are made of these each fifth.
+
+A boundary is the moment before or after anything is sent: BEGIN, a statement, a row of ledger or journal, COMMIT. After
+each kill come a blind restart and, where it says so, `resume()`, which judges the statement in doubt by the catalogue.
+The end must be that of a run that nobody disturbed.
 """
 
 from __future__ import annotations
