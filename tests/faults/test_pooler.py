@@ -29,6 +29,7 @@ from dbmigrate import (
     StepFinished,
     sql_migration,
 )
+from dbmigrate.testing.kit import Kit
 from examples.json_ledger.json_ledger import JsonLedger
 from tests.faults.pooler import pooler
 from tests.processes import race, started
@@ -517,3 +518,17 @@ def test_many_steps_over_one_connection(database: Database, behind: Callable[...
     many = [sql_migration(str(n), "row", f"INSERT INTO seen VALUES ({n})") for n in range(1, 31)]
     Migrator(behind(4), MemorySource(many)).upgrade()
     assert len(_rows(database)) == 30
+
+
+@pytest.mark.usefixtures("kit_alone")
+def test_databases_for_tests_are_refused(
+    database: Database, tmp_path: Path, behind: Callable[..., sqlalchemy.URL]
+) -> None:
+    """What says that their run lives is a lock of its session."""
+    kit = Kit(tmp_path, "a run")
+
+    with pytest.raises(ConfigurationError, match="a pooler: give the Migrator for tests the URL of the server itself"):
+        kit.fresh(Migrator(behind(), MemorySource(ROWS)))
+
+    kit.close()
+    assert database.query("SELECT datname FROM pg_database WHERE datname LIKE 'dbmigrate\\_kit\\_%'") == []

@@ -775,6 +775,8 @@ def test_the_name_of_the_database_means_the_shadow(mariadb: Database) -> None:
         "CREATE VIEW v AS SELECT * FROM {other}.audit; DELETE FROM v",
         "ALTER DATABASE {other} CHARACTER SET latin1",
         "ALTER SCHEMA `{other}` COLLATE latin1_bin",
+        "EXECUTE IMMEDIATE 'DELETE FROM {other}.audit'",
+        "SET @s = 'DELETE FROM `{other}`.audit'; PREPARE p FROM @s; EXECUTE p",
     ],
 )
 def test_another_database_is_not_written_to(mariadb: Database, script: str) -> None:
@@ -785,6 +787,18 @@ def test_another_database_is_not_written_to(mariadb: Database, script: str) -> N
     with pytest.raises(ConfigurationError, match=r"2_a\.up cannot be replayed: it names another database"):
         replay(migrator)
     assert (other.tables(), other.query("SELECT * FROM audit")) == (["audit"], [(7,)])
+
+
+def test_the_database_itself_is_not_written_to_by_text(mariadb: Database) -> None:
+    """In a text that is put together its name is not replaced by that of the shadow."""
+    sql = f"SET @s = 'DELETE FROM {mariadb.name}.users'; PREPARE p FROM @s; EXECUTE p"
+    migrator = _migrator(mariadb, [USERS, sql_migration("2", "a", sql)])
+    migrator.upgrade()
+    mariadb.execute("INSERT INTO users VALUES (7, 'Ada')")
+    for look in (drift, replay):
+        with pytest.raises(ConfigurationError, match=r"2_a\.up cannot be replayed: it names another database"):
+            look(migrator)
+    assert len(mariadb.query("SELECT * FROM users")) == 1
 
 
 @pytest.mark.parametrize(
