@@ -127,7 +127,8 @@ def copy(database: str | URL | Engine, to: str | URL, *, overwrite: bool = False
     copied, idle ones in a pool included; it waits for 5 seconds for them to end. Rights on the database itself, its
     comment and the settings of `ALTER DATABASE ... SET` are not copied. `overwrite` needs PostgreSQL 13.
 
-    SQLite: the file with its write-ahead log, as it is committed. The copy is not synced to the disk.
+    SQLite: the file with its write-ahead log, as it is committed. The copy is not synced to the disk, and has its name
+    when it is whole; a process that is killed before leaves a file of that name with a dot and 16 digits behind it.
 
     MariaDB and MySQL: there is no such command, so the objects are made by the `script` of a snapshot (what that does
     not say is not in the copy), and the rows are inserted; they must not change meanwhile. `overwrite` ends the

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -397,6 +400,49 @@ def test_a_file_that_is_locked_is_not_copied(sqlite: Database) -> None:
     with pytest.raises(ConfigurationError, match="not a database"):
         managed.copy(sqlite.url, other.url)
     assert not managed.exists(other.url)
+
+
+KILLED: Final = """
+import os, signal, sys
+from dbmigrate import database
+from dbmigrate.dialects import sqlite
+sqlite._not_busy = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+database.copy(*sys.argv[1:])
+"""
+
+
+def test_a_copy_that_was_killed_is_none(sqlite: Database) -> None:
+    """It has its name when it is whole, so that the next call makes it."""
+    other = sqlite.another()
+    sqlite.execute("CREATE TABLE a (x)", "INSERT INTO a VALUES (1)")
+
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(sqlite.url), str(other.url)], check=False)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert not managed.exists(other.url)
+    assert managed.copy(sqlite.url, other.url)
+    assert other.query("SELECT x FROM a") == [(1,)]
+
+
+def test_one_that_came_meanwhile_stays(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not replaced, and is there behind a failure too."""
+    other = sqlite.another()
+    sqlite.execute("CREATE TABLE a (x)")
+    place = dialect_for(sqlite.url).__module__ + "._not_busy"
+    monkeypatch.setattr(place, lambda *_: other.execute("CREATE TABLE IF NOT EXISTS theirs (x)"))
+    assert managed.copy(sqlite.url, other.url) is False
+    assert other.tables() == ["theirs"]
+
+    managed.drop(other.url)
+
+    def fail(*_: object) -> None:
+        other.execute("CREATE TABLE theirs (x)")
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(ConfigurationError, match="was not copied: disk I/O error"):
+        managed.copy(sqlite.url, other.url)
+    assert other.tables() == ["theirs"]
 
 
 def test_several_copies_at_once(shop: Database, to: Database) -> None:

@@ -9,6 +9,7 @@ before DML, and DDL would commit by itself.
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import stat
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
@@ -200,21 +201,22 @@ class SQLite(Dialect):
         return False
 
     def copy_database(self, connection: Connection, source: str, target: str) -> bool:
-        """Make the file, and have SQLite itself write into it, so that what is in a write-ahead log is there too."""
-        if not self.create_database(connection, target):
+        """Have SQLite itself write it, with what is in a write-ahead log; it has its name when it is whole."""
+        if self.has_database(connection, target):
             return False
+        half = f"{target}.{secrets.token_hex(8)}"
+        self.create_database(connection, half)
         try:
             with ExitStack() as stack:
                 old = stack.enter_context(closing(sqlite3.connect(source, timeout=_DROP_WAIT)))
-                new = stack.enter_context(closing(sqlite3.connect(target)))
+                new = stack.enter_context(closing(sqlite3.connect(half)))
                 new.execute("PRAGMA synchronous = OFF")
                 old.backup(new, progress=partial(_not_busy, source))
-        except BaseException as error:
-            Path(target).unlink(missing_ok=True)
-            if isinstance(error, sqlite3.Error):
-                raise ConfigurationError(f"{source} was not copied: {error}. There is no copy") from error
-            raise
-        return True
+            return _named(half, target)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{source} was not copied: {error}. There is no copy") from error
+        finally:
+            Path(half).unlink(missing_ok=True)
 
     def is_disposable(self, connection: Connection) -> bool:
         """Tell whether the main database is a file."""
@@ -429,6 +431,19 @@ def _not_busy(path: str, status: int, _remaining: int, _total: int) -> None:
     """Give up where sqlite3 would try for ever."""
     if status in (_BUSY, _LOCKED):
         raise ConfigurationError(f"{path} was not copied: somebody is writing into it. There is no copy: try again")
+
+
+def _named(path: str, name: str) -> bool:
+    """Give a file a name. False: there is one of that name."""
+    try:
+        os.link(path, name)  # which a rename would not notice
+    except FileExistsError:
+        return False
+    except OSError:  # no file has two names here
+        if os.path.exists(name):  # noqa: PTH110 - like its neighbours
+            return False
+        os.rename(path, name)  # noqa: PTH104
+    return True
 
 
 def _no_lock(path: str, error: Exception) -> ConfigurationError:
