@@ -183,7 +183,7 @@ def _read_along(
         if len(pieces) == _BATCH:
             update("\0".join([*pieces, ""]).encode())
             pieces.clear()
-    update("\0".join([*pieces, ""]).encode() if pieces else b"")
+    update("\0".join([*pieces, ""]).encode())
 
 
 def inspect(

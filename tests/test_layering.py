@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -131,3 +132,19 @@ def test_importing_it_loads_little() -> None:
     assert {name for name in added if name.startswith("sqlalchemy.dialects.")} == set()
     assert {name.partition(".")[0] for name in added - ours} <= sys.stdlib_module_names | {"typing_extensions"}
     assert added & {"sqlite3", "asyncio", "argparse", "multiprocessing", "concurrent.futures", "unittest"} == set()
+
+
+def test_nothing_else_is_at_the_top_of_the_repository() -> None:
+    """What a test leaves in the working directory is easily committed with the rest."""
+    git = shutil.which("git")
+    root = _ROOT.resolve()
+    if git is None or not (root / ".git").exists():
+        pytest.skip("this is no checkout")
+    # the checkout may be somebody else's
+    listed = [git, "-c", f"safe.directory={root}", "ls-files", "-z"]
+    files = subprocess.run(listed, cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")
+
+    assert {name.partition("/")[0] for name in files if name} == {
+        *(".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "README.md"),
+        *("dbmigrate", "examples", "pyproject.toml", "tests"),
+    }

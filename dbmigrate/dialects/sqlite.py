@@ -172,7 +172,7 @@ class SQLite(Dialect):
 
     def is_same(self, connection: Connection, one: str, other: str) -> bool:  # noqa: ARG002
         """Ask the file system, which may ignore case, or have links."""
-        return one == other or (os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other))  # noqa: PTH110, PTH121
+        return one == other or (os.path.exists(other) and os.path.samefile(one, other))  # noqa: PTH110, PTH121
 
     def drop_database(self, connection: Connection, name: str, *, force: bool) -> bool:
         """Remove the file and its companions, under their locks. The file goes first: companions alone mean nothing."""

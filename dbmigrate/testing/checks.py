@@ -1,4 +1,4 @@
-"""What the contract suites have in common: to run them, and to say what is wrong."""
+"""What contract suites, checks and the kit have in common: to run them, to say what is wrong, to stay inside."""
 
 from __future__ import annotations
 

@@ -88,8 +88,8 @@ def check_crash_safe(
         AssertionError: A restart failed, or left something else than an undisturbed run. It names the boundary and what
             differs.
         ConfigurationError: The database exists, or cannot be created or dropped; the Migrator has an Engine or a
-            Connection, or cannot be pickled; or the ledger is not empty when the database is. Nothing that was there
-            was touched.
+            Connection, or cannot be pickled; a script names another database (MariaDB, MySQL); or the ledger is not
+            empty when the database is. Nothing that was there was touched.
         MigrationError: The undisturbed run fails, with any of its errors.
 
     """

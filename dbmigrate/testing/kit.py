@@ -81,7 +81,7 @@ class Kit:
         self._run = sha256(f"{run}\x1f{socket.gethostname()}\x1f{folder}".encode()).hexdigest()[:12]
         name = re.sub("[^0-9a-z]", "", worker.lower())
         # one that is too long is not cut, for others may begin as it does
-        is_fit = name == worker and len(name) <= _LONGEST and name != _TEMPLATE
+        is_fit = name == worker and 0 < len(name) <= _LONGEST and name != _TEMPLATE
         self._worker = name if is_fit else sha256(worker.encode()).hexdigest()[:_LONGEST]
         self._places: dict[str, _Place] = {}
         #: By the id of a Migrator, which is kept so that it stays its own.
@@ -95,7 +95,8 @@ class Kit:
         first call of a run migrates; where that fails, every other call of this process raises the same error.
 
         Raises:
-            ConfigurationError: The Migrator has no URL, its ledger is elsewhere and not empty, or the server refuses.
+            ConfigurationError: The Migrator has no URL, or one that leads through a pooler; its ledger is elsewhere and
+                not empty; a script names another database (MariaDB, MySQL); or the server refuses.
             MigrationError: The migrations fail, with any of their errors.
 
         """
